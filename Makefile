@@ -1,0 +1,30 @@
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+$(VENV)/.installed: constraints.txt settings.ini setup.py
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	"$(PYTHON)" -m venv "$(VENV)"
+	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --use-pep517 --editable ".[embedded,dev]"
+	@touch $@
+
+.PHONY: help install run test notebooks export docs preview clean
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
+install: $(VENV)/.installed  ## make .venv and install the pinned versions
+run: install  ## from texts to a fine-tuned model, on the embedded corpus
+	"$(BIN)/emotion-nbdev" run
+test: install  ## everything that proves the project
+	PATH="$(BIN):$$PATH" tools/check.sh
+notebooks: install  ## execute the notebooks in place and store their outputs
+	PATH="$(BIN):$$PATH" python tools/execute.py
+export: install  ## clean the notebooks, export the modules, write README.md
+	PATH="$(BIN):$$PATH"; export PATH; nbdev_clean && nbdev_export && python tools/readme.py
+docs: install  ## render the pages to _docs/ (with Quarto, or without it by nbconvert)
+	PATH="$(BIN):$$PATH" python tools/docs.py
+preview: docs  ## render, then serve the pages on http://127.0.0.1:8000
+	"$(BIN)/python" -m http.server --bind 127.0.0.1 --directory _docs 8000
+clean:  ## remove what was built, the environment included
+	rm -rf "$(VENV)" _docs _proc build dist *.egg-info

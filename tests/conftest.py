@@ -1,0 +1,58 @@
+"What several tests need: the command as users call it, small data, and one full run on the embedded corpus."
+import os, subprocess, sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # a closed port: no test asks the real Hub
+os.environ.pop("HF_HUB_OFFLINE", None)
+
+COMMAND = Path(sys.executable).parent/"emotion-nbdev"
+ROWS = {"anger": ["you charged me twice and hung up", "stop parking across my gate", "another lie from the same office"],
+        "joy": ["we won in the last minute", "the cast is off and I can dance", "first salary and first sofa"],
+        "sadness": ["the house is quiet without him", "nobody came to the party", "we sold her piano today"]}
+
+
+def call(*arguments, cwd, **environment):
+    "Run the command line in a process of its own"
+    return subprocess.run([COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    "Call the command line in this process, from an empty folder"
+    from emotion_nbdev.cli import app
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    "Write a CSV of texts and labels into that folder"
+    def write(name="train.csv", rows=ROWS, header="text,label", encoding="utf-8"):
+        lines = [header] + [f"{text},{label}" for label, texts in rows.items() for text in texts]
+        (tmp_path/name).write_bytes(("\n".join(lines) + "\n").encode(encoding))
+        return tmp_path/name
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    "A BERT of two narrow layers with random weights and the embedded tokenizer: real code paths in a second"
+    import torch
+    from transformers import BertConfig, BertModel
+    from emotion_nbdev.tokenization import load_tokenizer
+    folder, tokenizer = tmp_path_factory.mktemp("checkpoint"), load_tokenizer()
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64)).save_pretrained(folder)
+    tokenizer.model_max_length = 64
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def full_run(tmp_path_factory):
+    "`emotion-nbdev run` on the embedded corpus, as `make run` does it: (folder of the run, finished process)"
+    folder = tmp_path_factory.mktemp("full")
+    return folder/"emotion-run", call("run", cwd=folder)

@@ -1,0 +1,54 @@
+"What users install: the wheel, in an environment of its own; and what importing and asking for help cost."
+import os, subprocess, sys
+from pathlib import Path
+
+
+
+from conftest import COMMAND
+
+ROOT = Path(__file__).parent.parent
+
+
+def shell(*arguments, **options):
+    done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def test_wheel_in_a_second_environment_answers(full_run, tmp_path):
+    environment = {**os.environ, "PIP_CONSTRAINT": str(ROOT/"constraints.txt")}
+    shell(sys.executable, "-m", "build", "--outdir", tmp_path/"dist", ROOT, env=environment)  # the sdist, and the wheel from it
+    (wheel,), (sdist,) = (tmp_path/"dist").glob("*.whl"), (tmp_path/"dist").glob("*.tar.gz")
+    shell(sys.executable, "-m", "venv", tmp_path/"venv")
+    shell(tmp_path/"venv/bin/pip", "install", "--quiet", f"{wheel}[embedded]", env=environment)
+    installed = shell(tmp_path/"venv/bin/pip", "list", "--format=freeze")
+    assert "nbdev" not in installed.replace("emotion-nbdev", "") and "fastcore" not in installed
+    answer = shell(tmp_path/"venv/bin/emotion-nbdev", "predict", "you people charged me twice, again", "--model", full_run[0]/"model", cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
+    assert "you people charged me twice" in answer and "anger" in answer
+    listing = shell(tmp_path/"venv/bin/python", "-c", "from emotion_nbdev.dataset import load_data; d = load_data(); print(len(d['train']), len(d['test']))", cwd=tmp_path)
+    assert listing.split() == ["2880", "360"]
+
+
+def test_help_answers_at_once_and_imports_nothing_heavy():
+    loaded = shell(sys.executable, "-c", "import sys, emotion_nbdev.cli; print([m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'matplotlib') if m in sys.modules])")
+    assert loaded.strip() == "[]"
+    for command in ((), ("run",), ("predict",)):
+        assert "Usage" in shell(COMMAND, *command, "--help")
+
+
+def test_modules_import_neither_nbdev_nor_fastcore():
+    for path in (ROOT/"emotion_nbdev").glob("*.py"):
+        if path.name != "_modidx.py": assert not [line for line in path.read_text().splitlines() if line.split()[:1] in (["import"], ["from"]) and ("fastcore" in line or line.split()[1].startswith("nbdev"))], path
+
+
+def test_imports_point_downward():
+    "A module imports only from notebooks with lower numbers"
+    import re
+    order = {}
+    for path in (ROOT/"emotion_nbdev").glob("*.py"):
+        match = re.search(r"File to edit: \.\./nbs/(\d+)_", path.read_text())
+        if match: order[path.stem] = int(match[1])
+    for name, number in order.items():
+        for imported in re.findall(r"^ *from (?:\.|emotion_nbdev\.)(\w+) import", (ROOT/f"emotion_nbdev/{name}.py").read_text(), flags=re.M):
+            assert order[imported] < number, (name, imported)
+    assert len(order) == 11
