@@ -45,7 +45,7 @@ def training_arguments(
     output_dir, # for checkpoints while training
     steps_per_epoch:int,
     hidden_size:int, # of the encoder
-    epochs:int=None, # None: about 500 steps, but at least 3 and at most 10
+    epochs:int=None, # None: about 700 steps, but at least 3 and at most 10
     learning_rate:float=None, # None: 2e-4 for hidden sizes under 512, else 5e-5
     batch_size:int=32,
     label_smoothing:float=.1,
@@ -55,7 +55,7 @@ def training_arguments(
     "Arguments of the Trainer for short texts"
     from transformers import TrainingArguments
     device = best_device()
-    epochs = epochs or min(10, max(3, -(-500 // steps_per_epoch)))
+    epochs = epochs or min(10, max(3, -(-700 // steps_per_epoch)))
     return TrainingArguments(output_dir=str(output_dir), num_train_epochs=epochs, learning_rate=learning_rate or (2e-4 if hidden_size < 512 else 5e-5),
         per_device_train_batch_size=batch_size, per_device_eval_batch_size=2 * batch_size, weight_decay=.01, warmup_steps=int(.1 * epochs * steps_per_epoch),
         label_smoothing_factor=label_smoothing, train_sampling_strategy="group_by_length", bf16=native_bfloat16(device), use_cpu=device.type == "cpu",
@@ -149,7 +149,8 @@ def train(
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=validation_rows, processing_class=tokenizer,
                           data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=validation_metrics, callbacks=[progress_callback()])
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        with quiet_transformers(): trainer.train()
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # predict in float32 from here on
     model.eval()
     return training_history(trainer.state.log_history)
 
@@ -205,7 +206,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
     def write(self, folder):
         "Write the files of `save` into a folder that is there"
-        self.model_.save_pretrained(folder)
+        with quiet_transformers(): self.model_.save_pretrained(folder)
         self.tokenizer_.save_pretrained(folder)
         (Path(folder)/"training.json").write_text(json.dumps(training_record(self), indent=1) + "\n", encoding="utf-8")
 
