@@ -10,6 +10,8 @@ from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.processors import FilterDefaults
 
+from readme import output_only
+
 _option = re.compile(r"^#\| *(fig-cap|fig-alt): *(.+)$", flags=re.M)
 _callout = re.compile(r"^::: *\{\.callout-\w+\}\n(?:#+ *(.*)\n)?(.*?)^:::$", flags=re.M|re.S)
 
@@ -33,7 +35,7 @@ def page(fn, pages) -> str:
     FilterDefaults()(nb)
     front = nb.frontmatter_
     nb.cells = [cell for cell in nb.cells if cell.cell_type!="raw"]
-    for cell in nb.cells: _dress(cell)
+    for cell in nb.cells: output_only(cell); _dress(cell)
     head = f"# {front['title']}\n\n> {front['description']}\n" if "description" in front else f"# {front['title']}\n"
     book = nbformat.reads(nb2str(nb), as_version=4)
     links = " · ".join(f"[{title}]({stem}.html)" for stem, title in pages)
