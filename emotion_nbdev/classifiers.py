@@ -61,13 +61,12 @@ class TfidfClassifier(ClassifierMixin, BaseEstimator):
 # %% ../nbs/06_classifiers.ipynb #10d0a29e
 def features_classifier(
     checkpoint=EMBEDDED_CHECKPOINT, # of the frozen encoder
-    C:float=.01, # inverse strength of the regularisation
-    class_weight=None, # `balanced`: rare classes count as much as common ones
-    seed:int=42,
+    head=None, # scikit-learn classifier of feature rows; None: logistic regression with C=.01
+    seed:int=42, # of the default head
 ):
-    "A pipeline from texts to label names: frozen features, standardised, and logistic regression"
+    "A pipeline from texts to label names: frozen features, standardised, and a head"
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
-    head = LogisticRegression(C=C, class_weight=class_weight, max_iter=1000, random_state=seed)
+    head = LogisticRegression(C=.01, max_iter=1000, random_state=seed) if head is None else head
     return Pipeline([("features", FeatureExtractor(checkpoint)), ("scale", StandardScaler()), ("head", head)])

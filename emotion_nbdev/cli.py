@@ -78,7 +78,7 @@ def show_table(
 
 # %% ../nbs/20_cli.ipynb #84ef560f
 def show_run(
-    climb, # see `climb_ladder`
+    climb, # see climb_ladder
     output_dir, # of the run
 ):
     "The end of a run: the ledger, five new messages, and where everything is"
@@ -94,9 +94,9 @@ def show_run(
 @app.command()
 def run(
     preset:Annotated[Optional[str], typer.Option(help="embedded (no network) or chapter (dair-ai/emotion and DistilBERT from the Hub); default: $EMOTION_PRESET, else embedded")] = None,
-    train_file:Annotated[Optional[Path], typer.Option(help="training rows: .csv, .tsv, .jsonl, .parquet, or .txt with `text;label` lines")] = None,
-    validation_file:Annotated[Optional[Path], typer.Option(help="validation rows; without it 10 % of the training rows are held out")] = None,
-    test_file:Annotated[Optional[Path], typer.Option(help="test rows, scored once at the end")] = None,
+    train_file:Annotated[Optional[str], typer.Option(help="training rows, a file or its address on the web: .csv, .tsv, .jsonl, .parquet, or .txt with `text;label` lines")] = None,
+    validation_file:Annotated[Optional[str], typer.Option(help="validation rows; without it 10 % of the training rows are held out")] = None,
+    test_file:Annotated[Optional[str], typer.Option(help="test rows, scored once at the end")] = None,
     dataset:Annotated[Optional[str], typer.Option(help="instead of files: a folder with train.*, validation.*, test.*, or a dataset on the Hub")] = None,
     text_column:Annotated[str, typer.Option(help="name of the column of texts")] = "text",
     label_column:Annotated[str, typer.Option(help="name of the column of labels")] = "label",

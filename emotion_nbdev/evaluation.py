@@ -4,11 +4,15 @@
 
 # %% auto #0
 __all__ = ['confusion_counts', 'count_metrics', 'bootstrap_intervals', 'losses', 'ledger_row', 'ledger', 'class_report',
-           'plot_confusion_matrix']
+           'plot_confusion_matrix', 'Comparison', 'compare']
 
-# %% ../nbs/05_evaluation.ipynb #717da502
+# %% ../nbs/05_evaluation.ipynb #b9372c35
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+
+from .dataset import InputError
 
 # %% ../nbs/05_evaluation.ipynb #786067aa
 def confusion_counts(
@@ -21,7 +25,7 @@ def confusion_counts(
     return confusion_matrix(labels, predicted, labels=list(names))
 
 def count_metrics(
-    counts, # (..., classes, classes), see `confusion_counts`; any number of leading axes
+    counts, # (..., classes, classes), see confusion_counts; any number of leading axes
 ) -> dict: # `accuracy`, `macro_f1`, `weighted_f1`, each of shape (...)
     "Metrics from confusion counts; F1 is 2TP / (2TP + FP + FN), and 0 for a class that neither occurs nor is predicted"
     counts = np.asarray(counts, dtype=float)
@@ -33,7 +37,7 @@ def count_metrics(
 
 # %% ../nbs/05_evaluation.ipynb #3e8fc7c2
 def bootstrap_intervals(
-    counts, # (classes, classes), see `confusion_counts`
+    counts, # (classes, classes), see confusion_counts
     level:float=.95, # of the interval
     repetitions:int=2000,
     seed:int=42,
@@ -57,7 +61,7 @@ def losses(
 
 def ledger_row(
     approach:str, # name of the approach
-    split:str, # `train`, `validation` or `test`: the split that was scored
+    split:str, # train, `validation` or `test`: the split that was scored
     labels, # n true label names
     probabilities, # (n, classes)
     classes, # names of the columns
@@ -72,7 +76,7 @@ def ledger_row(
 
 # %% ../nbs/05_evaluation.ipynb #7fd52653
 def ledger(
-    rows:list, # see `ledger_row`
+    rows:list, # see ledger_row
 ) -> pd.DataFrame: # one row an approach and split, metrics as text with their intervals
     "The ledger as a table for readers"
     def metric(row, name): return "{:.3f} [{:.3f}, {:.3f}]".format(row[name], *row[f"{name}_interval"])
@@ -110,3 +114,44 @@ def plot_confusion_matrix(
     ax.set(xlabel="predicted", ylabel="true (messages)", title=title)
     ax.tick_params(axis="x", rotation=45); ax.tick_params(axis="y", rotation=0)
     return ax
+
+# %% ../nbs/05_evaluation.ipynb #65db2f72
+@dataclass(frozen=True)
+class Comparison:
+    "Two approaches on the same messages; differences are the second less the first"
+    names:tuple          # of the two approaches
+    n:int                # messages
+    accuracy:float       # difference
+    macro_f1:float       # difference
+    macro_f1_interval:tuple # 95 %, paired bootstrap
+    only_first:int       # messages that only the first got right
+    only_second:int      # messages that only the second got right
+    p_value:float        # of McNemar's exact test on these two numbers, two-sided
+
+    def __str__(self):
+        low, high = self.macro_f1_interval
+        def verdict(difference, distinguishable): return f"{self.names[difference > 0]} is ahead" if distinguishable else "not distinguishable at this size"
+        return (f"{self.names[1]} against {self.names[0]} (n={self.n:,}). Macro-F1: {100 * self.macro_f1:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], {verdict(self.macro_f1, low > 0 or high < 0)}. "
+                f"Accuracy: {100 * self.accuracy:+.1f} points, McNemar p = {self.p_value:.2g}, {verdict(self.accuracy, self.p_value < .05)}.")
+
+# %% ../nbs/05_evaluation.ipynb #7d34862b
+def compare(
+    labels, # n true label names
+    first, # n label names that one approach predicted
+    second, # n label names that another predicted for the same messages
+    approaches:tuple=("first", "second"), # their names, for the sentence
+    repetitions:int=2000,
+    seed:int=42,
+) -> Comparison: # as `str`: a sentence
+    "Paired comparison on the same messages: bootstrap of the difference, and McNemar's exact test (McNemar, 1947); an `InputError` for different numbers of messages"
+    from scipy.stats import binomtest
+    if not len(labels) == len(first) == len(second): raise InputError(f"{len(labels)} labels, {len(first)} and {len(second)} predictions: a paired comparison needs the same messages.")
+    names, codes = np.unique(np.concatenate([labels, first, second]), return_inverse=True)
+    joint = np.zeros((len(names),) * 3, dtype=int)  # (true, first, second)
+    np.add.at(joint, tuple(codes.reshape(3, -1)), 1)
+    drawn = np.random.default_rng(seed).multinomial(joint.sum(), joint.ravel() / joint.sum(), size=repetitions).reshape(repetitions, *joint.shape)
+    def differences(counts): return {metric: count_metrics(counts.sum(-2))[metric] - count_metrics(counts.sum(-1))[metric] for metric in ("accuracy", "macro_f1")}
+    right = [np.asarray(labels) == np.asarray(predicted) for predicted in (first, second)]
+    only = [int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())]
+    observed, interval = differences(joint), tuple(map(float, np.quantile(differences(drawn)["macro_f1"], [.025, .975])))
+    return Comparison(tuple(approaches), len(labels), float(observed["accuracy"]), float(observed["macro_f1"]), interval, *only, float(binomtest(only[0], max(sum(only), 1)).pvalue) if sum(only) else 1.0)

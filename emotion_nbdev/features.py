@@ -60,8 +60,8 @@ def quiet_transformers():
 def encoder_batches(
     model, # on its device
     tokenizer,
-    encoded:dict, # unpadded lists, see `encode`
-    tokens_per_batch:int=2048, # see `length_sorted_batches`
+    encoded:dict, # unpadded lists, see encode
+    tokens_per_batch:int=2048, # see length_sorted_batches
     description:str="", # beside the progress bar, which only a terminal shows
 ):
     "Run a model over texts of similar length together; yields (indices of the texts, padded inputs, model output)"

@@ -40,7 +40,7 @@ class Climb:
     names:list # class names in the order of the data
     classifiers:dict = field(default_factory=dict)   # approach -> fitted classifier
     probabilities:dict = field(default_factory=dict) # (approach, split) -> (n, classes), columns as the classifier's `classes_`
-    rows:list = field(default_factory=list)          # see `ledger_row`
+    rows:list = field(default_factory=list)          # see ledger_row
 
     @property
     def best(self) -> str:
@@ -53,7 +53,7 @@ class Climb:
 
 # %% ../nbs/18_ladder.ipynb #7c918a42
 def fit_rung(
-    classifier, # see `make_classifier`
+    classifier, # see make_classifier
     data:DatasetDict,
 ) -> float: # seconds
     "Train one classifier on the training split; fine-tuning also sees validation, to choose its epoch"
@@ -80,7 +80,7 @@ def score_rung(
 
 # %% ../nbs/18_ladder.ipynb #c1204e4f
 def climb_ladder(
-    data:DatasetDict, # see `load_data`
+    data:DatasetDict, # see load_data
     checkpoint=EMBEDDED_CHECKPOINT, # of the last two rungs
     approaches=APPROACHES, # in this order
     seed:int=42,

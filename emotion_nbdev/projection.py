@@ -29,7 +29,7 @@ def project(
 
 # %% ../nbs/04_umap.ipynb #974ebd6b
 def plot_density_by_class(
-    plane, # (n, 2), see `project`
+    plane, # (n, 2), see project
     labels, # n label names
     names, # class names, one panel each, in this order
     gridsize:int=20, # hexagons across

@@ -65,7 +65,7 @@ def _embedded(path): return "data:image/png;base64," + base64.b64encode(Path(pat
 def render_report(
     data:DatasetDict,
     climb:Climb,
-    figures:list, # see `draw_figures`
+    figures:list, # see draw_figures
     folder, # that holds the figures
     checkpoint:str, # its name, as the user gave it
     source:str, # of the data, as the user gave it

@@ -77,7 +77,7 @@ def resolve_checkpoint(
 
 # %% ../nbs/02_tokenization.ipynb #02046522
 def load_tokenizer(
-    checkpoint=EMBEDDED_CHECKPOINT, # see `resolve_checkpoint`
+    checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
 ):
     "The fast tokenizer of a checkpoint, without built-in truncation or padding, padding on the right"
     from transformers import AutoTokenizer
@@ -117,9 +117,9 @@ class Truncation:
 # %% ../nbs/02_tokenization.ipynb #e047da24
 def encode(
     texts, # list of str
-    tokenizer, # see `load_tokenizer`
-    limit:int, # tokens a text, special ones included; see `token_limit`
-) -> tuple: # ({"input_ids": [[int]], "attention_mask": [[int]], …}, `Truncation`)
+    tokenizer, # see load_tokenizer
+    limit:int, # tokens a text, special ones included; see token_limit
+) -> tuple: # ({"input_ids": [[int]], "attention_mask": [[int]], …}, Truncation)
     "Token ids of some texts, unpadded, and the account of what was cut"
     encoded = dict(tokenizer(list(texts), truncation=False, verbose=False)) if len(texts) else {name: [] for name in tokenizer.model_input_names}
     lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=int)
