@@ -7,10 +7,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 $(VENV)/.installed: constraints.txt settings.ini setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
 	"$(PYTHON)" -m venv "$(VENV)"
-	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --use-pep517 --editable ".[embedded,dev]"
+	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --use-pep517 --editable ".[embedded,onnx,dev]"
 	@touch $@
 
-.PHONY: help install run test notebooks export docs preview clean
+.PHONY: help install run test bench notebooks export docs preview clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
 install: $(VENV)/.installed  ## make .venv and install the pinned versions
@@ -18,6 +18,8 @@ run: install  ## from texts to a fine-tuned model, on the embedded corpus
 	"$(BIN)/emotion-nbdev" run
 test: install  ## everything that proves the project
 	PATH="$(BIN):$$PATH" tools/check.sh
+bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3
+	"$(BIN)/python" benchmarks/bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3)
 notebooks: install  ## execute the notebooks in place and store their outputs
 	PATH="$(BIN):$$PATH" python tools/execute.py
 export: install  ## clean the notebooks, export the modules, write README.md

@@ -25,10 +25,11 @@ class TfidfClassifier(ClassifierMixin, BaseEstimator):
     def __init__(self,
         ngram_range:tuple=(1, 2), # shortest and longest run of words that counts as a feature
         C:float=1.0, # inverse strength of the SVM's regularisation
+        token_pattern:str=r"(?u)\b\w\w+\b", # regular expression of a token
         class_weight="balanced", # rare classes count as much as common ones; None: each message counts the same
         seed:int=42, # of the solver and the folds
     ):
-        self.ngram_range, self.C, self.class_weight, self.seed = ngram_range, C, class_weight, seed
+        self.ngram_range, self.C, self.token_pattern, self.class_weight, self.seed = ngram_range, C, token_pattern, class_weight, seed
 
     def fit(self, texts, labels):
         "Learn from texts and label names; calibration takes up to 5 folds, and is left out where a class has a single text"
@@ -36,7 +37,7 @@ class TfidfClassifier(ClassifierMixin, BaseEstimator):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.model_selection import StratifiedKFold
         from sklearn.svm import LinearSVC
-        self.vectorizer_ = TfidfVectorizer(ngram_range=self.ngram_range)
+        self.vectorizer_ = TfidfVectorizer(ngram_range=self.ngram_range, token_pattern=self.token_pattern)
         try: matrix = self.vectorizer_.fit_transform(texts)
         except ValueError as error: raise InputError(f"TF-IDF: {error}. Give texts with words.") from None
         head = LinearSVC(C=self.C, class_weight=self.class_weight, random_state=self.seed)

@@ -132,7 +132,7 @@ class Comparison:
         low, high = self.macro_f1_interval
         def verdict(difference, distinguishable): return f"{self.names[difference > 0]} is ahead" if distinguishable else "not distinguishable at this size"
         return (f"{self.names[1]} against {self.names[0]} (n={self.n:,}). Macro-F1: {100 * self.macro_f1:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], {verdict(self.macro_f1, low > 0 or high < 0)}. "
-                f"Accuracy: {100 * self.accuracy:+.1f} points, McNemar p = {self.p_value:.2g}, {verdict(self.accuracy, self.p_value < .05)}.")
+                f"Accuracy: {100 * self.accuracy:+.1f} points ({self.only_second} right against {self.only_first} where only one is), McNemar p = {self.p_value:.2g}, {verdict(self.accuracy, self.p_value < .05)}.")
 
 # %% ../nbs/05_evaluation.ipynb #7d34862b
 def compare(

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from tqdm.auto import tqdm
 
 from .dataset import InputError, class_names, log
-from .features import best_device, encoder_batches, native_bfloat16, quiet_transformers
+from .features import best_device, compute_dtype, encoder_batches, native_bfloat16, quiet_transformers
 from .tokenization import EMBEDDED_CHECKPOINT, encode, load_tokenizer, resolve_checkpoint, token_limit
 
 # %% ../nbs/07_fine_tuning.ipynb #9b0f2f42
@@ -145,9 +145,10 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         label_smoothing:float=.1,
         label_names:list=None, # class names in the order of the model's outputs; None: see `class_names`
         seed:int=42, # of the new head, the order of the batches and dropout
+        dtype:str="float32", # of predictions, see `compute_dtype`; training has its own rule
     ):
         self.checkpoint, self.epochs, self.learning_rate, self.batch_size = checkpoint, epochs, learning_rate, batch_size
-        self.label_smoothing, self.label_names, self.seed = label_smoothing, label_names, seed
+        self.label_smoothing, self.label_names, self.seed, self.dtype = label_smoothing, label_names, seed, dtype
 
     def fit(self, texts, labels, validation=None):
         "Train on texts and label names; `validation`, a pair of texts and label names, chooses the best epoch"
@@ -169,11 +170,14 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, texts):
         "(number of texts, number of classes), columns in the order of `classes_`; keeps the account of what was cut in `truncation_`"
+        import torch
         encoded, self.truncation_ = encode_for(self.model_, self.tokenizer_, texts)
+        device, lower = self.model_.device, compute_dtype(self.dtype, self.model_.device) == torch.bfloat16
         columns = [self.model_.config.label2id[name] for name in self.classes_]
         probabilities = np.empty((len(texts), len(columns)))
-        for indices, _, output in encoder_batches(self.model_, self.tokenizer_, encoded, description="predicting"):
-            probabilities[indices] = output.logits.double().softmax(-1).cpu().numpy()[:, columns]
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
+            for indices, _, output in encoder_batches(self.model_, self.tokenizer_, encoded, description="predicting"):
+                probabilities[indices] = output.logits.double().softmax(-1).cpu().numpy()[:, columns]
         return probabilities
 
     def predict(self, texts):
@@ -191,12 +195,12 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         (Path(folder)/"training.json").write_text(json.dumps(training_record(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, checkpoint, revision=None):
+    def load(cls, checkpoint, revision=None, dtype="float32"):
         "A fine-tuned classifier from a folder or the Hub; an `InputError` when it has no trained head"
         config = json.loads((resolve_checkpoint(checkpoint, revision)/"config.json").read_text(encoding="utf-8"))
         if not str((config.get("architectures") or [""])[0]).endswith("ForSequenceClassification"):
             raise InputError(f"{checkpoint} is no fine-tuned classifier ({(config.get('architectures') or ['no architecture'])[0]}). Train one first, or choose a model for text classification.")
-        classifier = cls(checkpoint)
+        classifier = cls(checkpoint, dtype=dtype)
         classifier._adopt(*load_with_head(checkpoint, revision))
         return classifier
 

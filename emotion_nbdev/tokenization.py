@@ -50,7 +50,7 @@ def download_checkpoint(
     "The configuration, the tokenizer and the safetensors weights of a checkpoint on the Hub; never pickled weights, never code"
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HTTPError
-    wanted = dict(revision=revision, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"], ignore_patterns=["*/*"])
+    wanted = dict(revision=revision, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "model.onnx"], ignore_patterns=["*/*"])
     try:
         require_hub(name)
         return Path(snapshot_download(name, **wanted))

@@ -1,0 +1,127 @@
+"The cache of features, the ONNX export and its examination, and what a cold start may import."
+import json, os, sqlite3, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import COMMAND, ROWS, call
+from emotion_nbdev.dataset import InputError
+from emotion_nbdev.features import FeatureExtractor, compute_dtype, native_bfloat16
+from emotion_nbdev.fine_tuning import FineTunedClassifier
+from emotion_nbdev.speed import GRAPH, OnnxClassifier, Refused, export_onnx, load_classifier
+
+TEXTS, LABELS = zip(*[(text, label) for label, texts in ROWS.items() for text in texts])
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    "The cache of features in a folder of its own"
+    monkeypatch.setenv("EMOTION_CACHE", str(tmp_path/"cache"))
+    return tmp_path/"cache"/"features.sqlite"
+
+
+@pytest.fixture(scope="module")
+def saved(tiny_checkpoint, tmp_path_factory):
+    "A fine-tuned model with its graph"
+    folder = tmp_path_factory.mktemp("saved")/"model"
+    FineTunedClassifier(tiny_checkpoint, epochs=1).fit(list(TEXTS), list(LABELS)).save(folder)
+    assert export_onnx(folder, list(TEXTS), np.array(LABELS)).same_labels == 1
+    return folder
+
+
+def test_a_second_time_nothing_is_encoded(kept, tiny_checkpoint, monkeypatch):
+    first = FeatureExtractor(tiny_checkpoint).fit().transform(TEXTS)
+    second = FeatureExtractor(tiny_checkpoint).fit()
+    monkeypatch.setattr(FeatureExtractor, "_vectors", lambda *_: pytest.fail("encoded again"))
+    assert np.array_equal(second.transform(TEXTS[::-1]), first[::-1])
+
+
+def test_another_pooling_or_dtype_is_another_entry(kept, tiny_checkpoint):
+    mean, cls = (FeatureExtractor(tiny_checkpoint, pooling=pooling, dtype="float32").fit().transform(TEXTS) for pooling in ("mean", "cls"))
+    assert not np.allclose(mean, cls)
+    assert np.allclose(cls, FeatureExtractor(tiny_checkpoint, pooling="cls", dtype="float32", cache=False).fit().transform(TEXTS), atol=1e-5)
+
+
+def test_damaged_entries_and_files_are_rebuilt(kept, tiny_checkpoint):
+    whole = FeatureExtractor(tiny_checkpoint).fit().transform(TEXTS)
+    with sqlite3.connect(kept) as connection: connection.execute("UPDATE vectors SET vector = substr(vector, 1, 8)")
+    assert np.allclose(FeatureExtractor(tiny_checkpoint).fit().transform(TEXTS), whole, atol=1e-2)
+    for leftover in kept.parent.glob("*.sqlite-*"): leftover.unlink()
+    kept.write_bytes(b"\0not a database" * 999)
+    assert np.allclose(FeatureExtractor(tiny_checkpoint).fit().transform(TEXTS), whole, atol=1e-2)
+    assert np.allclose(FeatureExtractor(tiny_checkpoint).fit().transform(TEXTS), whole, atol=1e-2) and sqlite3.connect(kept).execute("SELECT count(*) FROM vectors").fetchone() == (len(TEXTS),)
+
+
+def test_two_processes_share_the_cache(kept, tiny_checkpoint):
+    code = f"from emotion_nbdev.features import FeatureExtractor as F; e = F({str(tiny_checkpoint)!r}).fit(); print([float(e.transform([f'text {{n}} of many' for n in range(i, i + 40)]).sum() > -1e9) for i in range(0, 200, 20)])"
+    def run(_): return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    with ThreadPoolExecutor(2) as pool: done = list(pool.map(run, range(2)))
+    assert all(process.returncode == 0 and "not used" not in process.stderr for process in done), done[0].stderr + done[1].stderr
+    assert sqlite3.connect(kept).execute("SELECT count(*) FROM vectors").fetchone() == (220,)
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path, monkeypatch, tiny_checkpoint):
+    (tmp_path/"file").write_text("in the way")
+    monkeypatch.setenv("EMOTION_CACHE", str(tmp_path/"file"))
+    assert FeatureExtractor(tiny_checkpoint).fit().transform(TEXTS).shape == (len(TEXTS), 32)
+
+
+def test_dtypes():
+    with pytest.raises(InputError, match="dtype 'float16' is not known"): compute_dtype("float16")
+    if not native_bfloat16():
+        with pytest.raises(InputError, match="this device has none of its own"): compute_dtype("bfloat16")
+
+
+def test_graph_answers_like_the_model(saved):
+    ours, graph = FineTunedClassifier.load(saved), load_classifier(saved)
+    assert isinstance(graph, OnnxClassifier)
+    texts = [*TEXTS, "", "word " * 300, "🎉 日本語 \x00", "a"]
+    assert np.allclose(ours.predict_proba(texts), graph.predict_proba(texts), atol=1e-5)
+    assert np.array_equal(graph.predict(texts), graph.classes_[graph.predict_proba(texts).argmax(1)])
+    assert np.allclose(graph.predict_proba(texts)[::-1], graph.predict_proba(texts[::-1]), atol=1e-6)
+    assert graph.truncation_ == ours.truncation_ and graph.truncation_.cut == 1
+
+
+def test_a_graph_that_answers_differently_is_refused_and_nothing_is_written(saved, tmp_path, monkeypatch):
+    import shutil
+    from emotion_nbdev import speed
+    copy = shutil.copytree(saved, tmp_path/"copy")
+    (copy/GRAPH).unlink()
+    before = sorted(path.name for path in copy.iterdir())
+    right = OnnxClassifier.predict_proba
+    monkeypatch.setattr(OnnxClassifier, "predict_proba", lambda self, texts: right(self, texts)[:, ::-1])
+    with pytest.raises(Refused, match="does not answer like the model"): export_onnx(copy, list(TEXTS), np.array(LABELS))
+    assert sorted(path.name for path in copy.iterdir()) == before
+
+
+def test_a_graph_of_other_weights_is_noticed(saved, tmp_path, tiny_checkpoint):
+    import shutil
+    other = tmp_path/"other"
+    FineTunedClassifier(tiny_checkpoint, epochs=1, seed=7).fit(list(TEXTS), list(LABELS)).save(other)
+    shutil.copy(saved/GRAPH, other/GRAPH)
+    with pytest.raises(InputError, match="was not made from the weights beside it"): load_classifier(other)
+    (other/GRAPH).write_bytes(b"no graph")
+    with pytest.raises(InputError, match="cannot be loaded by the ONNX Runtime"): load_classifier(other)
+
+
+def test_export_on_the_command_line(saved, tmp_path, csv_file):
+    import shutil
+    copy = shutil.copytree(saved, tmp_path/"copy")
+    (copy/GRAPH).unlink()
+    rows = csv_file()
+    done = call("export", copy, "--train-file", rows, "--validation-file", rows, cwd=tmp_path)
+    assert done.returncode == 0 and (copy/GRAPH).is_file() and "100.00% of 9 labels the same" in done.stderr, done.stderr
+    failed = call("export", "nowhere", cwd=tmp_path)
+    assert (failed.returncode, failed.stderr) == (2, "Error: nowhere: no such folder. Give the folder of a fine-tuned model.\n")
+    unknown = call("export", copy, cwd=tmp_path)  # the embedded corpus has classes that this model does not know
+    assert unknown.returncode == 2 and "joy" not in unknown.stdout and unknown.stderr.startswith("Error: "), unknown.stderr
+
+
+def test_predict_from_a_graph_needs_neither_torch_nor_pandas(saved, tmp_path):
+    code = f"import sys; sys.argv = ['emotion-nbdev', 'predict', '--model', {str(saved)!r}, 'you charged me twice']; from emotion_nbdev.cli import app; app(standalone_mode=False); print(sorted(m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'scipy') if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+    blank = call("predict", "--model", saved, " ", cwd=tmp_path)
+    assert (blank.returncode, blank.stdout) == (2, "") and "text 1: it is blank" in blank.stderr
