@@ -37,6 +37,7 @@ class TfidfClassifier(ClassifierMixin, BaseEstimator):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.model_selection import StratifiedKFold
         from sklearn.svm import LinearSVC
+        labels = np.asarray(labels)  # a Series has an index of its own
         self.vectorizer_ = TfidfVectorizer(ngram_range=self.ngram_range, token_pattern=self.token_pattern)
         try: matrix = self.vectorizer_.fit_transform(texts)
         except ValueError as error: raise InputError(f"TF-IDF: {error}. Give texts with words.") from None

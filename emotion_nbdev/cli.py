@@ -19,6 +19,15 @@ import typer
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="From short messages and their labels to an honest report and a fine-tuned transformer.")
 
+def _show_version(wanted):
+    if not wanted: return
+    from importlib.metadata import version
+    typer.echo(version("emotion-nbdev"))
+    raise typer.Exit()
+
+@app.callback()
+def _common(version:Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and stop")] = False): pass
+
 class _BarFriendly(logging.Handler):
     "Log lines on stderr that do not tear a progress bar apart"
     def emit(self, record):

@@ -156,19 +156,21 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     def fit(self, texts=None, labels=None):
         "Load the checkpoint; the texts are not looked at"
+        import torch
         from transformers import AutoModel
         folder = resolve_checkpoint(self.checkpoint)
         self.tokenizer_ = load_tokenizer(self.checkpoint)
         with quiet_transformers():
-            self.model_ = AutoModel.from_pretrained(folder, dtype=compute_dtype(self.dtype), use_safetensors=True, trust_remote_code=False)
+            self.model_ = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
         self.model_.to(best_device()).eval()
+        self.lower_ = compute_dtype(self.dtype) == torch.bfloat16
         self.limit_ = token_limit(self.tokenizer_, self.model_.config)
-        scope = (fingerprint(folder), self.pooling, self.limit_, str(self.model_.dtype)) if self.cache and cache_file() else ()
+        scope = (fingerprint(folder), self.pooling, self.limit_, "bfloat16" if self.lower_ else "float32") if self.cache and cache_file() else ()
         self.cache_ = VectorCache(cache_file() if scope else None, repr(scope))
         return self
 
     def transform(self, texts):
-        "(number of texts, hidden size) float32; logs how many texts were too long and keeps the account in `truncation_`"
+        "(number of texts, hidden size) float32; logs how many texts were too long and keeps the account in `truncation_`; `cached_` counts vectors that were not computed"
         texts = list(texts)
         encoded, self.truncation_ = encode(texts, self.tokenizer_, self.limit_)
         if self.truncation_.cut: log.warning(str(self.truncation_))
@@ -176,6 +178,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         keys = self.cache_.keys(texts)
         found = self.cache_.get(keys)
         missing = np.array([row for row, key in enumerate(keys) if key not in found], dtype=int)
+        self.cached_ = len(texts) - len(missing)
         for row in set(range(len(texts))) - set(missing): features[row] = found[keys[row]]
         if len(missing):
             features[missing] = self._vectors({name: [rows[row] for row in missing] for name, rows in encoded.items()})
@@ -185,8 +188,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     def _vectors(self, encoded):
         "Run the encoder: (number of texts, hidden size)"
         import torch
-        tokens = self.tokens_per_batch or (4096 if self.model_.dtype == torch.bfloat16 else 1024)
+        tokens = self.tokens_per_batch or (4096 if self.lower_ else 1024)
         vectors = np.empty((len(encoded["input_ids"]), self.model_.config.hidden_size), dtype=np.float32)
-        for indices, inputs, output in encoder_batches(self.model_, self.tokenizer_, encoded, tokens, "features"):
-            vectors[indices] = pool(output.last_hidden_state.float(), inputs["attention_mask"], self.pooling).cpu().numpy()
+        with torch.autocast(self.model_.device.type, dtype=torch.bfloat16, enabled=self.lower_):
+            for indices, inputs, output in encoder_batches(self.model_, self.tokenizer_, encoded, tokens, "features"):
+                vectors[indices] = pool(output.last_hidden_state.float(), inputs["attention_mask"], self.pooling).cpu().numpy()
         return vectors

@@ -176,7 +176,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         columns = [self.model_.config.label2id[name] for name in self.classes_]
         probabilities = np.empty((len(texts), len(columns)))
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
-            for indices, _, output in encoder_batches(self.model_, self.tokenizer_, encoded, description="predicting"):
+            for indices, _, output in encoder_batches(self.model_, self.tokenizer_, encoded, 4096 if lower else 1024, "predicting"):
                 probabilities[indices] = output.logits.double().softmax(-1).cpu().numpy()[:, columns]
         return probabilities
 

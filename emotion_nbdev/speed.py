@@ -169,6 +169,7 @@ def export_onnx(
     from emotion_nbdev.fine_tuning import FineTunedClassifier
     from emotion_nbdev.tokenization import token_limit
     classifier = FineTunedClassifier.load(model)
+    if unknown := sorted(set(labels) - set(classifier.classes_)): raise InputError(f"{model}: the label {unknown[0]!r} of the examination is none of its classes ({', '.join(classifier.classes_)}). Examine it on data with its own classes.")
     network = classifier.model_.cpu()
     names = [network.config.id2label[number] for number in range(network.config.num_labels)]
     record = dict(format=1, classes=names, limit=token_limit(classifier.tokenizer_, network.config), pad_id=classifier.tokenizer_.pad_token_id, int8=int8, weights=weights_digest(model))

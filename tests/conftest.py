@@ -1,5 +1,5 @@
 "What several tests need: the command as users call it, small data, and one full run on the embedded corpus."
-import os, subprocess, sys
+import os, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # a closed port: no test asks the real Hub
 os.environ.pop("HF_HUB_OFFLINE", None)
+os.environ.setdefault("EMOTION_CACHE", tempfile.mkdtemp())  # features of tests are not kept in the home folder
 
 COMMAND = Path(sys.executable).parent/"emotion-nbdev"
 ROWS = {"anger": ["you charged me twice and hung up", "stop parking across my gate", "another lie from the same office"],

@@ -74,6 +74,13 @@ def test_a_class_with_one_text(classifier):
     np.testing.assert_allclose(classifier.predict_proba(ODD).sum(axis=1), 1, atol=1e-6)
 
 
+def test_columns_of_a_table_are_taken_as_they_stand(classifier):
+    import pandas as pd
+    table = pd.DataFrame({"text": TEXTS, "label": LABELS}, index=range(100, 100 + len(TEXTS)))[::-1]
+    probabilities = clone(classifier).fit(table["text"], table["label"]).predict_proba(table["text"])
+    np.testing.assert_allclose(probabilities, clone(classifier).fit(table["text"].tolist(), table["label"].to_numpy()).predict_proba(table["text"].tolist()), atol=1e-6)
+
+
 def test_works_in_cross_validation(classifier):
     assert len(cross_val_score(classifier, TEXTS, LABELS, cv=2)) == 2
 

@@ -8,6 +8,7 @@ step() { name="$1"; shift; echo "== $name ($(($(date +%s) - began)) s)"; "$@" ||
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT INT TERM
+export EMOTION_CACHE="$scratch/cache"  # nothing computed elsewhere may pass for computed here
 
 in_sync() {  # clean and export a copy of the tree: nothing may change
     mkdir "$scratch/tree"
