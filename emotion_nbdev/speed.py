@@ -190,8 +190,11 @@ def quantized(
     path, # of a float32 graph
 ) -> Path: # of the new one, beside it
     "The same graph with its weights in 8 bits, one scale a column; activations are converted while it runs"
+    import logging
     from onnxruntime.quantization import QuantType, quantize_dynamic
-    quantize_dynamic(str(path), str(path.with_name("int8.onnx")), weight_type=QuantType.QInt8, per_channel=True)
+    logging.disable(logging.WARNING)  # its advice to simplify the graph first, which the exporter has done
+    try: quantize_dynamic(str(path), str(path.with_name("int8.onnx")), weight_type=QuantType.QInt8, per_channel=True)
+    finally: logging.disable(logging.NOTSET)
     return path.with_name("int8.onnx")
 
 # %% ../nbs/11_speed.ipynb #01d7c91b
