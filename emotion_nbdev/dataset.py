@@ -14,10 +14,11 @@ import numpy as np
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'log', 'EMBEDDED', 'READERS', 'PRESETS', 'InputError', 'require_hub', 'find_datasets', 'to_frame',
-           'read_utf8', 'fetch', 'read_table', 'require_column', 'require_texts', 'clean_table', 'class_names',
-           'to_dataset', 'hold_out', 'from_tables', 'load_files', 'load_folder', 'load_hub', 'Preset', 'get_preset',
-           'subsample', 'load_data', 'class_distribution', 'plot_class_distribution', 'words_per_message',
-           'plot_words_per_message', 'repeated_texts']
+           'read_utf8', 'fetch', 'read_table', 'find_column', 'require_column', 'require_texts', 'clean_table',
+           'class_names', 'to_dataset', 'hold_out', 'from_tables', 'load_files', 'folder_files', 'load_folder',
+           'hub_tables', 'load_hub', 'Preset', 'get_preset', 'subsample', 'read_splits', 'load_data',
+           'class_distribution', 'plot_class_distribution', 'words_per_message', 'plot_words_per_message',
+           'repeated_texts']
 
 # %% ../nbs/01_dataset.ipynb #2652e395
 EMOTIONS = ("sadness", "joy", "love", "anger", "fear", "surprise")  # in the order of dair-ai/emotion
@@ -156,6 +157,17 @@ def _first(bad): return int(np.flatnonzero(bad)[0]) + 1
 
 def _missing(values): return values.isna() | (values.astype(str).str.strip() == "")
 
+def find_column(
+    frame:pd.DataFrame,
+    column:str, # a column that has to be there
+    source:str, # what to call the data in an error
+    option:str, # the command-line option that names the column
+) -> pd.Series:
+    "One column of `frame`; an `InputError` when it is absent"
+    if column not in frame:
+        raise InputError(f"{source}: no column {column!r}, found {', '.join(map(repr, frame.columns))}. Name the column with {option}, or check the delimiter.")
+    return frame[column]
+
 def require_column(
     frame:pd.DataFrame,
     column:str, # a column that has to be there
@@ -163,8 +175,7 @@ def require_column(
     option:str, # the command-line option that names the column
 ) -> pd.Series: # the column, complete: no null, no blank
     "One column of `frame`; an `InputError` when it is absent or has a null or blank value"
-    if column not in frame:
-        raise InputError(f"{source}: no column {column!r}, found {', '.join(map(repr, frame.columns))}. Name the column with {option}, or check the delimiter.")
+    find_column(frame, column, source, option)
     bad = _missing(frame[column])
     if bad.any():
         value = frame[column][bad].iloc[0]
@@ -269,12 +280,11 @@ def load_files(
     paths = {split: path for split, path in dict(train=train, validation=validation, test=test).items() if path is not None}
     return from_tables({split: read_table(path) for split, path in paths.items()}, sources=paths, **options)
 
-# %% ../nbs/01_dataset.ipynb #4f9668d6
-def load_folder(
+# %% ../nbs/01_dataset.ipynb #ad757c68
+def folder_files(
     folder, # holds train.*, and perhaps validation.* (or valid.*, val.*, dev.*) and test.*
-    **options, # those of load_files
-) -> DatasetDict:
-    "Splits from the files of a folder, by their names"
+) -> dict: # split -> path
+    "The files of a folder that are splits, by their names; an `InputError` when train is missing or a split is there twice"
     folder = Path(folder)
     aliases = dict(train=["train"], validation=["validation", "valid", "val", "dev"], test=["test"])
     found = {split: [folder/(stem + ending) for stem in stems for ending in READERS if (folder/(stem + ending)).is_file()] for split, stems in aliases.items()}
@@ -283,17 +293,22 @@ def load_folder(
         raise InputError(f"{folder}: no train file ({', '.join('train' + ending for ending in READERS)}), found {listing}. Rename the file, or name it with --train-file.")
     for split, paths in found.items():
         if len(paths) > 1: raise InputError(f"{folder}: several {split} files ({', '.join(path.name for path in paths)}). Leave one, or name it with --{split}-file.")
-    return load_files(**{split: paths[0] for split, paths in found.items() if paths}, **options)
+    return {split: paths[0] for split, paths in found.items() if paths}
 
-# %% ../nbs/01_dataset.ipynb #b02430d1
-def load_hub(
+def load_folder(
+    folder, # see `folder_files`
+    **options, # those of load_files
+) -> DatasetDict:
+    "Splits from the files of a folder"
+    return load_files(**folder_files(folder), **options)
+
+# %% ../nbs/01_dataset.ipynb #30278656
+def hub_tables(
     name:str, # such as `dair-ai/emotion`
     revision:str=None, # branch, tag or commit
-    text_column:str="text",
     label_column:str="label",
-    seed:int=42,
-) -> DatasetDict:
-    "Splits of a dataset on the Hub; class names come from its `ClassLabel` where it has one"
+) -> tuple: # ({split: DataFrame}, class names or None)
+    "The splits of a dataset on the Hub as tables, labels as names where it has a `ClassLabel`"
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # else a HEAD request goes to a further host
     from datasets import ClassLabel, load_dataset
     require_hub(name)
@@ -305,7 +320,18 @@ def load_hub(
     tables = {split: hub[split].to_pandas() for split in ("train", "validation", "test") if split in hub}
     if isinstance(feature, ClassLabel):
         for table in tables.values(): table[label_column] = [feature.names[number] if number >= 0 else None for number in table[label_column]]
-    return from_tables(tables, text_column, label_column, getattr(feature, "names", None), {split: f"{name} [{split}]" for split in tables}, seed)
+    return tables, getattr(feature, "names", None)
+
+def load_hub(
+    name:str, # such as `dair-ai/emotion`
+    revision:str=None, # branch, tag or commit
+    text_column:str="text",
+    label_column:str="label",
+    seed:int=42,
+) -> DatasetDict:
+    "Splits of a dataset on the Hub; class names come from its `ClassLabel` where it has one"
+    tables, names = hub_tables(name, revision, label_column)
+    return from_tables(tables, text_column, label_column, names, {split: f"{name} [{split}]" for split in tables}, seed)
 
 # %% ../nbs/01_dataset.ipynb #8144a781
 @dataclass(frozen=True)
@@ -343,7 +369,28 @@ def subsample(
         raise InputError(f"--max-train-samples {max_train_samples}: no row of class {names[lost[0]]!r} would be left. Give more.")
     return DatasetDict({**data, "train": train.select(rows)})
 
-# %% ../nbs/01_dataset.ipynb #100e476d
+# %% ../nbs/01_dataset.ipynb #b1f6b0d7
+def read_splits(
+    dataset=None, # a folder or a Hub name; None: the preset's
+    train_file=None, # instead of `dataset`: files, see load_files
+    validation_file=None,
+    test_file=None,
+    preset:str=None, # see get_preset
+    label_column:str="label",
+) -> tuple: # ({split: DataFrame}, {split: what to call it}, class names or None)
+    "The splits as tables, from wherever they are, not yet checked"
+    if train_file is None and (validation_file or test_file): raise InputError("a validation or test file needs a training file beside it. Give --train-file.")
+    if train_file and dataset: raise InputError("give files or a dataset, not both (--train-file and --dataset).")
+    name = str(dataset or get_preset(preset).dataset)
+    if train_file: paths = {split: path for split, path in dict(train=train_file, validation=validation_file, test=test_file).items() if path is not None}
+    elif Path(name).is_dir(): paths = folder_files(name)
+    elif Path(name).is_file(): raise InputError(f"{name} is a file. Give it as --train-file, or give the folder that holds train, validation and test files.")
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1: raise InputError(f"{name}: no such folder. Check the name; relative names start at {Path.cwd()}.")
+    else:
+        tables, names = hub_tables(name, label_column=label_column)
+        return tables, {split: f"{name} [{split}]" for split in tables}, names
+    return {split: read_table(path) for split, path in paths.items()}, paths, None
+
 def load_data(
     dataset=None, # a folder or a Hub name; None: the preset's
     train_file=None, # instead of `dataset`: files, see load_files
@@ -356,16 +403,8 @@ def load_data(
     seed:int=42,
 ) -> DatasetDict:
     "Training, validation and perhaps test split from wherever they are, checked"
-    options = dict(text_column=text_column, label_column=label_column, seed=seed)
-    if train_file is None and (validation_file or test_file): raise InputError("a validation or test file needs a training file beside it. Give --train-file.")
-    if train_file and dataset: raise InputError("give files or a dataset, not both (--train-file and --dataset).")
-    name = str(dataset or get_preset(preset).dataset)
-    if train_file: data = load_files(train_file, validation_file, test_file, **options)
-    elif Path(name).is_dir(): data = load_folder(name, **options)
-    elif Path(name).is_file(): raise InputError(f"{name} is a file. Give it as --train-file, or give the folder that holds train, validation and test files.")
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1: raise InputError(f"{name}: no such folder. Check the name; relative names start at {Path.cwd()}.")
-    else: data = load_hub(name, **options)
-    return subsample(data, max_train_samples, seed)
+    tables, sources, names = read_splits(dataset, train_file, validation_file, test_file, preset, label_column)
+    return subsample(from_tables(tables, text_column, label_column, names, sources, seed), max_train_samples, seed)
 
 # %% ../nbs/01_dataset.ipynb #b17e621d
 def class_distribution(

@@ -138,8 +138,9 @@ class Agreement:
     difference:float    # largest, of a probability
 
     def accepted(self, int8=False):
-        "Every label the same; in 8 bits 99 of 100, and no class with more than two points of recall lost"
-        return self.same_labels >= .99 and self.recall_lost <= .02 if int8 else self.same_labels == 1
+        "Every label the same and every probability within a thousandth; in 8 bits 99 labels of 100, and no class with more than two points of recall lost"
+        if int8: return self.same_labels >= .99 and self.recall_lost <= .02
+        return self.same_labels == 1 and self.difference <= 1e-3
 
     def __str__(self):
         return f"{self.same_labels:.2%} of {self.n:,} labels the same, largest difference of a probability {self.difference:.1e}, largest loss of recall {100 * self.recall_lost:.1f} points ({self.worst_class})"
