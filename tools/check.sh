@@ -1,10 +1,27 @@
 #!/bin/sh
 # Everything that proves the project.  `make test` calls it in the project's environment.  Needs no Quarto and no network beyond the package index.
+# The tests and each notebook are jobs of their own, two at a time, one thread each; `tools/check.sh nbs/01_dataset.ipynb` does one of them.
 set -eu
 cd "$(dirname "$0")/.."
 export TOKENIZERS_PARALLELISM=false
 began=$(date +%s)
-step() { name="$1"; shift; echo "== $name ($(($(date +%s) - began)) s)"; "$@" || { echo "FAILED: $name" >&2; exit 1; }; }
+seconds() { echo $(($(date +%s) - began)); }
+step() { name="$1"; shift; echo "== $name ($(seconds) s)"; "$@" || { echo "FAILED: $name" >&2; exit 1; }; }
+
+job() {  # what it prints is shown when it is done, so that two of them do not mix
+    log=$(mktemp)
+    case "$1" in
+        *.ipynb) set -- "$1" nbdev_test --path "$1" --do_print ;;  # alone in its process: workers of one run share imported modules
+        *) set -- "$1" python -m pytest -q --durations=8 "$1" ;;
+    esac
+    name="$1"; shift
+    if "$@" > "$log" 2>&1; then verdict="passed"; else verdict="FAILED"; fi
+    echo "== $verdict: $name (in $(seconds) s)"
+    case "$verdict $name" in *.ipynb) test "$verdict" = passed || cat "$log" ;; *) cat "$log" ;; esac
+    rm -f "$log"
+    test "$verdict" = passed || { echo "FAILED: $name" >&2; exit 1; }
+}
+if [ $# -gt 0 ]; then for each in "$@"; do job "$each"; done; exit; fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT INT TERM
@@ -18,12 +35,13 @@ in_sync() {  # clean and export a copy of the tree: nothing may change
     diff -r -q "$scratch/before/nbs" "$scratch/tree/nbs" || { echo "notebooks are not clean: run 'make export' and commit" >&2; return 1; }
     diff -r -q -x __pycache__ "$scratch/before/emotion_nbdev" "$scratch/tree/emotion_nbdev" || { echo "modules differ from their notebooks: run 'make export' and commit" >&2; return 1; }
 }
-notebook() { nbdev_test --path "$1" --do_print --timing; }  # alone in its process: workers of one run share imported modules
 docs_build() { python -c "from nbdev.serve import proc_nbs; proc_nbs(force=True, n_workers=1)" && rm -rf _proc; }
+jobs() {  # the longest first
+    { echo tests; ls nbs/07_*.ipynb nbs/08_*.ipynb; ls nbs/*.ipynb | grep -v '/0[78]_'; } | OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 xargs -n 1 -P 2 "$PWD/tools/check.sh"
+}
 
 step "notebooks are clean and in sync with the modules" in_sync
 step "README.md is in sync with nbs/index.ipynb" python tools/readme.py --check
-for nb in nbs/*.ipynb; do step "notebook $nb" notebook "$nb"; done
 step "notebooks pass the processing of the docs build" docs_build
-step "tests" python -m pytest -q --durations=8 tests
-echo "== all of it passed in $(($(date +%s) - began)) s"
+step "tests and notebooks" jobs
+echo "== all of it passed in $(seconds) s"
