@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['training_arguments', 'validation_metrics', 'progress_callback', 'training_history', 'load_with_head', 'encode_for',
-           'training_rows', 'train', 'FineTunedClassifier', 'training_record', 'atomic_folder']
+           'training_rows', 'train', 'whole_checkpoint', 'last_checkpoint', 'FineTunedClassifier', 'training_record',
+           'atomic_folder']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import json, os, shutil, tempfile
@@ -30,6 +31,7 @@ def training_arguments(
     batch_size:int=32,
     label_smoothing:float=.1,
     evaluate:bool=True, # score validation after each epoch, keep the best
+    resumable:bool=False, # keep after each epoch what is needed to go on from there
     seed:int=42,
 ):
     "Arguments of the Trainer for short texts"
@@ -39,8 +41,8 @@ def training_arguments(
     return TrainingArguments(output_dir=str(output_dir), num_train_epochs=epochs, learning_rate=learning_rate or (2e-4 if hidden_size < 512 else 5e-5),
         per_device_train_batch_size=batch_size, per_device_eval_batch_size=2 * batch_size, weight_decay=.01, warmup_steps=int(.1 * epochs * steps_per_epoch),
         label_smoothing_factor=label_smoothing, train_sampling_strategy="group_by_length", bf16=native_bfloat16(device), use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type == "cuda", eval_strategy="epoch" if evaluate else "no", save_strategy="epoch" if evaluate else "no", save_total_limit=1,
-        save_only_model=True, load_best_model_at_end=evaluate, metric_for_best_model="macro_f1" if evaluate else None, logging_strategy="epoch",
+        dataloader_pin_memory=device.type == "cuda", eval_strategy="epoch" if evaluate else "no", save_strategy="epoch" if evaluate or resumable else "no", save_total_limit=1,
+        save_only_model=not resumable, load_best_model_at_end=evaluate, metric_for_best_model="macro_f1" if evaluate else None, logging_strategy="epoch",
         disable_tqdm=True, seed=seed)
 
 # %% ../nbs/07_fine_tuning.ipynb #767aceba
@@ -120,19 +122,46 @@ def train(
     rows, # see training_rows
     validation_rows=None, # scored after each epoch; the weights of the best epoch are kept
     batch_size:int=32,
+    checkpoints=None, # folder to keep the last and the best epoch in, and to go on from; None: a temporary one
     **settings, # further ones of training_arguments
 ) -> pd.DataFrame: # see training_history
-    "Fine-tune with the Trainer; checkpoints live in a temporary folder and are gone afterwards"
+    "Fine-tune with the Trainer, from the last whole checkpoint where there is one"
     from transformers import DataCollatorWithPadding, PrinterCallback, Trainer
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = training_arguments(folder, -(-len(rows) // batch_size), model.config.hidden_size, batch_size=batch_size, evaluate=validation_rows is not None, **settings)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = checkpoints or temporary
+        arguments = training_arguments(folder, -(-len(rows) // batch_size), model.config.hidden_size, batch_size=batch_size, evaluate=validation_rows is not None, resumable=checkpoints is not None, **settings)
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=validation_rows, processing_class=tokenizer,
                           data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=validation_metrics, callbacks=[progress_callback()])
         trainer.remove_callback(PrinterCallback)
-        with quiet_transformers(): trainer.train()
+        with quiet_transformers(): trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # predict in float32 from here on
     model.eval()
     return training_history(trainer.state.log_history)
+
+# %% ../nbs/07_fine_tuning.ipynb #f2cae383
+def whole_checkpoint(
+    folder:Path, # `checkpoint-<step>` of the Trainer
+) -> bool:
+    "Whether a checkpoint was written to its end"
+    from safetensors import SafetensorError, safe_open
+    from zipfile import is_zipfile
+    try:
+        json.loads((folder/"trainer_state.json").read_text(encoding="utf-8"))
+        with safe_open(folder/"model.safetensors", "numpy"): pass
+    except (OSError, ValueError, SafetensorError): return False
+    return all(is_zipfile(folder/name) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"))
+
+def last_checkpoint(
+    folder, # where the Trainer keeps its checkpoints
+) -> str: # None when there is none
+    "The last whole checkpoint; half-written ones are removed"
+    kept = []
+    for path in sorted(Path(folder).glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2])):
+        if whole_checkpoint(path): kept.append(path)
+        else:
+            log.warning(f"{path.name} was not written to its end and is removed")
+            shutil.rmtree(path)
+    return str(kept[-1]) if kept else None
 
 # %% ../nbs/07_fine_tuning.ipynb #2067e754
 class FineTunedClassifier(ClassifierMixin, BaseEstimator):
@@ -150,8 +179,8 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint, self.epochs, self.learning_rate, self.batch_size = checkpoint, epochs, learning_rate, batch_size
         self.label_smoothing, self.label_names, self.seed, self.dtype = label_smoothing, label_names, seed, dtype
 
-    def fit(self, texts, labels, validation=None):
-        "Train on texts and label names; `validation`, a pair of texts and label names, chooses the best epoch"
+    def fit(self, texts, labels, validation=None, checkpoints=None):
+        "Train on texts and label names; `validation`, a pair of texts and label names, chooses the best epoch; `checkpoints`: see `train`"
         from transformers import set_seed
         names = list(self.label_names or class_names(labels))
         if len(set(labels)) < 2: raise InputError("a single class in the training labels. A classifier needs at least two.")
@@ -161,7 +190,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
                                     problem_type="single_label_classification"))
         rows = training_rows(self.model_, self.tokenizer_, texts, labels)
         validation_rows = validation and training_rows(self.model_, self.tokenizer_, *validation)
-        self.history_ = train(self.model_, self.tokenizer_, rows, validation_rows, self.batch_size, epochs=self.epochs,
+        self.history_ = train(self.model_, self.tokenizer_, rows, validation_rows, self.batch_size, checkpoints, epochs=self.epochs,
                               learning_rate=self.learning_rate, label_smoothing=self.label_smoothing, seed=self.seed)
         return self
 

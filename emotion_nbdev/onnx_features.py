@@ -20,7 +20,7 @@ class OnnxFeatureExtractor(FeatureExtractor):
     "A `FeatureExtractor` in float32 that runs its encoder through the ONNX Runtime"
     def __init__(self,
         checkpoint=EMBEDDED_CHECKPOINT, # see `resolve_checkpoint`
-        pooling:str="mean", # see `pool`
+        pooling:str="auto", # see `choose_pooling`
         tokens_per_batch:int=1024, # see `length_sorted_batches`
         cache:bool=True, # keep vectors, and the graph, for the next time; see `cache_file`
     ):
@@ -44,5 +44,5 @@ class OnnxFeatureExtractor(FeatureExtractor):
         import torch
         vectors = np.empty((len(encoded["input_ids"]), self.model_.config.hidden_size), dtype=np.float32)
         for indices, mask, states in graph_batches(self.session_, encoded["input_ids"], self.tokenizer_.pad_token_id, self.tokens_per_batch):
-            vectors[indices] = pool(torch.from_numpy(states), torch.from_numpy(mask), self.pooling).numpy()
+            vectors[indices] = pool(torch.from_numpy(states), torch.from_numpy(mask), self.pooling_).numpy()
         return vectors

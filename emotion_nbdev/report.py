@@ -13,6 +13,7 @@ from pathlib import Path
 from datasets import DatasetDict
 
 from .dataset import class_distribution, log, plot_class_distribution, plot_words_per_message, to_frame
+from .artefacts import data_record, write_artefact
 from .calibration import Temperature, abstain_below, choose_threshold
 from .error_analysis import by_loss, confused_pairs, excerpt, slices, sortable_table
 from .evaluation import METRICS, ledger, plot_confusion_matrix, plot_reliability
@@ -116,4 +117,4 @@ def write_report(
     (folder/"report.html").write_text(render_report(data, climb, figures, folder/"figures", checkpoint, source, notes), encoding="utf-8")
     if "fine-tuned" in climb.classifiers:
         (folder/"model").mkdir()
-        climb.classifiers["fine-tuned"].write(folder/"model")
+        write_artefact(climb.classifiers["fine-tuned"], folder/"model", climb.rows, data_record(data, source), seed)

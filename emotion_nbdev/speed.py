@@ -6,8 +6,8 @@
 __all__ = ['GRAPH', 'write_graph', 'graph_batches', 'weights_digest', 'open_graph', 'OnnxClassifier', 'Refused', 'Agreement',
            'agreement', 'export_onnx', 'quantized', 'load_classifier']
 
-# %% ../nbs/11_speed.ipynb #4c937e2c
-import hashlib, json, os, tempfile
+# %% ../nbs/11_speed.ipynb #31c1a605
+import hashlib, json, os, shutil, tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -180,7 +180,7 @@ def export_onnx(
         if int8: path = quantized(path)
         graph = onnx.load(path)
         onnx.helper.set_model_props(graph, {"emotion_nbdev": json.dumps(record)})
-        for file in (Path(model)/"config.json", Path(model)/"tokenizer.json", *Path(model).glob("*.safetensors")): os.symlink(file.resolve(), Path(scratch)/file.name)
+        for file in (Path(model)/"config.json", Path(model)/"tokenizer.json", *Path(model).glob("*.safetensors")): shutil.copy(file, scratch)
         onnx.save(graph, Path(scratch)/GRAPH)
         result = agreement(labels, classifier.predict_proba(texts), OnnxClassifier.load(scratch).predict_proba(texts), classifier.classes_)
         if not result.accepted(int8): raise Refused(f"the {'8-bit' if int8 else 'float32'} export does not answer like the model: {result}. Nothing was written; use the model as it is{', or export it without --int8' if int8 else ''}.")

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from conftest import COMMAND, ROWS
+from emotion_nbdev.artefacts import save
+from emotion_nbdev.ladder import make_classifier
 
 
 def refused(done, folder, *parts):
@@ -167,7 +169,10 @@ def test_unknown_checkpoint(command, tmp_path):
 def test_predict_input(command, csv_file, tmp_path, tiny_checkpoint):
     csv_file("in.csv", {"x": ["fine", " "]})
     refused(command("predict", "--model", tiny_checkpoint), tmp_path, "--input")
-    refused(command("predict", "--model", tiny_checkpoint, "--input", "in.csv"), tmp_path, "in.csv, row 2: text is ' '")
+    refused(command("predict", "--model", tiny_checkpoint, "--input", "in.csv", "--text-column", "body"), tmp_path, "in.csv: no column 'body', found 'text', 'label'")
+    save(make_classifier("majority").fit(["fine", "late"], ["joy", "anger"]), tmp_path/"model")
+    answered = command("predict", "--model", "model", "--input", "in.csv")
+    assert answered.exit_code == 2 and "in.csv, row 2: text is ' ', no text" in answered.stderr
     refused(command("predict", "--model", tiny_checkpoint, "--input", "in.csv", "--output", "in.csv"), tmp_path, "in.csv exists already")
     refused(command("predict", "--model", tiny_checkpoint, "--input", "in.csv", "--output", "no/out.csv"), tmp_path, "cannot be written")
     refused(command("predict", "hello", "--model", tiny_checkpoint), tmp_path, "is no fine-tuned classifier", "Train one first")

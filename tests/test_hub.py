@@ -1,0 +1,319 @@
+"Pushing a model: the real client over HTTP against a Hub on loopback, and every way in which that can go wrong."
+import hashlib, logging, os, subprocess, sys, time
+from pathlib import Path
+
+import pytest
+
+from conftest import ROWS, call
+from hub_server import Fault, HubServer
+
+from emotion_nbdev.dataset import InputError
+from emotion_nbdev.hub import DoubtError, PushError, check_access, plan_push, push
+
+CARD = "---\nlicense: apache-2.0\npipeline_tag: text-classification\n---\n# Moods\n\nAnger, joy or sadness.\n"
+PASSING = [429, 500, 503, "cut", "lost"]
+BEFORE = ["whoami", "info", "create", "branch", "tree", "preupload", "batch", "upload", "verify", "yaml"]
+
+
+def contents(folder): return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    "A folder that looks like a model, with one large file"
+    made = tmp_path/"moods"
+    made.mkdir()
+    (made/"README.md").write_text(CARD)
+    (made/"config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
+    (made/"model.safetensors").write_bytes(hashlib.sha256(b"weights").digest() * 2000)
+    return made
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    "Nobody sleeps; what would have been slept"
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def hub(monkeypatch, waits):
+    "A Hub for the client of this process, with the token of somebody who may write"
+    with HubServer() as server:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", "hf_writer")
+        yield server
+
+
+def refused(*arguments, error=PushError, **settings):
+    "The line of a refusal"
+    with pytest.raises(error) as caught: push(*arguments, **settings)
+    line = str(caught.value)
+    assert "\n" not in line and "hf_" not in line and line.endswith((".", "limits")), line
+    assert getattr(caught.value, "exit_code", 2) == (1 if error is not InputError else 2)
+    return line
+
+
+def test_a_new_model(hub, folder, caplog):
+    plan = plan_push(folder, "casey/moods", private=True)
+    assert str(check_access(plan)) == "Not on the Hub yet; casey will make it." and "create" not in hub.steps
+    assert push(plan, folder) == f"{hub.address}/casey/moods"
+    commit, = hub.pushed("casey/moods")
+    assert contents(folder).items() <= commit[2].items() and commit[1] == "Upload model"
+    assert hub.repositories["casey/moods"].private and hub.steps.count("upload") == 1 and hub.steps.count("download") == 3
+    with caplog.at_level(logging.INFO, "emotion_nbdev"): push(plan, folder)
+    assert len(hub.pushed("casey/moods")) == 1 and hub.steps.count("upload") == 1 and "nothing to commit" in caplog.text
+    assert hub.steps.count("download") == 6
+
+
+def test_a_changed_file_goes_alone_and_others_stay(hub, folder):
+    hub.create("casey/moods", **{"README.md": CARD.encode(), "old.safetensors": b"old", "config.json": b"{}"})
+    plan = plan_push(folder, "casey/moods")
+    target = check_access(plan)
+    assert (target.new, target.changed, target.same, target.staying) == (("model.safetensors",), ("config.json",), ("README.md",), ("old.safetensors",))
+    push(plan, folder, target, message="Better weights")
+    assert [commit[1] for commit in hub.pushed("casey/moods")] == ["files", "Better weights"] and hub.pushed("casey/moods")[-1][2]["old.safetensors"] == b"old"
+
+
+def test_a_branch(hub, folder):
+    plan = plan_push(folder, "team/moods", revision="release/2")
+    assert push(plan, folder) == push(plan, folder) == f"{hub.address}/team/moods/tree/release/2"
+    assert len(hub.pushed("team/moods", "release/2")) == 1 and not hub.pushed("team/moods")
+
+
+def test_a_pull_request_is_made_once(hub, folder):
+    hub.create("robin/moods", **{"README.md": b"another"})
+    plan = plan_push(folder, "robin/moods", create_pr=True)
+    assert push(plan, folder) == push(plan, folder) == f"{hub.address}/robin/moods/discussions/1"
+    assert len(hub.pushed("robin/moods")) == 1 and list(hub.repositories["robin/moods"].refs) == ["main", "refs/pr/1"]
+    assert contents(folder).items() <= hub.pushed("robin/moods", "refs/pr/1")[-1][2].items()
+
+
+@pytest.mark.parametrize("what", [503, "cut", "lost", "late"])
+def test_a_pull_request_in_doubt_is_not_made_twice(hub, folder, what, monkeypatch):
+    if what == "late": monkeypatch.setattr("emotion_nbdev.hub.ANSWER_WITHIN", .3)
+    hub.create("robin/moods")
+    hub.faults = [Fault("commit", what)]
+    plan = plan_push(folder, "robin/moods", create_pr=True)
+    if what in ("lost", "late"): push(plan, folder)
+    else:
+        assert "wait a minute" in refused(plan, folder, error=DoubtError)
+        push(plan, folder)
+    assert list(hub.repositories["robin/moods"].refs) == ["main", "refs/pr/1"]
+
+
+@pytest.mark.parametrize("what", PASSING)
+@pytest.mark.parametrize("step", BEFORE + ["commit", "head", "download"])
+def test_what_passes_is_waited_for(hub, folder, waits, caplog, capfd, step, what):
+    hub.faults = [Fault(step, what, headers={"Retry-After": "7"} if what == 429 else {})]
+    before, plan = contents(folder), plan_push(folder, "casey/moods", revision="v2")
+    push(plan, folder)
+    commit, = hub.pushed("casey/moods", "v2")
+    assert contents(folder) == before and before.items() <= commit[2].items() and hub.faults[0].times == 0
+    assert (waits and (what != 429 or 7 <= waits[0] <= 8)) or step == "head"  # the client asks for a head twice by itself
+    told = caplog.text + "".join(capfd.readouterr())
+    assert "hf_writer" not in told and all("\n" not in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("what", [401, 403, 409, 412, 429, 500, 503, "cut"])
+@pytest.mark.parametrize("step", BEFORE + ["commit"])
+def test_what_stays_is_told_and_nothing_is_committed(hub, folder, caplog, capfd, step, what):
+    hub.faults = [Fault(step, what, times=1000)]
+    before, plan = contents(folder), plan_push(folder, "casey/moods", revision="v2")
+    line = refused(plan, folder)
+    assert contents(folder) == before and not hub.pushed("casey/moods", "v2") and not hub.pushed("casey/moods")
+    assert ("Nothing was committed" in line) != (step in ("whoami", "info") or step == "commit" and what in (500, 503, "cut")), line
+    assert {401: "/settings/tokens", 403: "--create-pr", 409: "409", 412: "412", 429: "too many", 500: "in trouble (500)", 503: "in trouble (503)", "cut": "connection"}[what] in line or (step, what) == ("branch", 409), line
+    assert "hf_writer" not in caplog.text + "".join(capfd.readouterr())
+    hub.faults = []
+    push(plan, folder)
+    assert len(hub.pushed("casey/moods", "v2")) == 1
+
+
+@pytest.mark.parametrize("step, what", [("download", "corrupt"), *((step, what) for step in ("head", "download") for what in (401, 403, 404, 429, 500, 503, "cut"))])
+def test_a_read_back_that_fails_leaves_the_whole_commit(hub, folder, step, what):
+    hub.faults = [Fault(step, what, times=1000)]
+    plan = plan_push(folder, "casey/moods")
+    line = refused(plan, folder)
+    commit, = hub.pushed("casey/moods")
+    assert contents(folder).items() <= commit[2].items() and "reading back casey/moods" in line and "Nothing" not in line
+    hub.faults = []
+    push(plan, folder)
+    assert len(hub.pushed("casey/moods")) == 1
+
+
+def test_one_corrupted_download_is_repeated(hub, folder):
+    hub.faults = [Fault("download", "corrupt")]
+    push(plan_push(folder, "casey/moods"), folder)
+    assert hub.steps.count("download") == 4
+
+
+def test_an_answer_that_never_comes(hub, folder, monkeypatch):
+    monkeypatch.setattr("emotion_nbdev.hub.ANSWER_WITHIN", .2)
+    hub.faults = [Fault("commit", "late")]
+    push(plan_push(folder, "casey/moods"), folder)
+    assert len(hub.pushed("casey/moods")) == 1
+    hub.faults = [Fault("whoami", "late", times=1000)]
+    assert "no answer from" in refused(plan_push(folder, "casey/moods"), folder)
+
+
+def test_who_is_asked_to_wait_for_an_hour_is_told(hub, folder, waits):
+    hub.faults = [Fault("commit", 429, times=1000, headers={"RateLimit": '"api";r=0;t=3600'})]
+    assert "Wait 3600 seconds" in refused(plan_push(folder, "casey/moods"), folder) and not waits
+
+
+def test_somebody_commits_in_between(hub, folder):
+    hub.create("casey/moods")
+    hub.meanwhile = lambda step: len(hub.pushed("casey/moods")) or hub.add("casey/moods", "main", "typo", {"README.md": b"theirs"})
+    assert "somebody else committed to main" in refused(plan_push(folder, "casey/moods"), folder)
+    assert [commit[1] for commit in hub.pushed("casey/moods")] == ["typo"]
+
+
+def test_a_late_first_answer_does_not_make_a_second_commit(hub, folder):
+    hub.create("casey/moods")
+    hub.faults = [Fault("commit", 504)]
+    hub.meanwhile = lambda step: len(hub.pushed("casey/moods")) or hub.add("casey/moods", "main", "Upload model", contents(folder))
+    push(plan_push(folder, "casey/moods"), folder)
+    assert len(hub.pushed("casey/moods")) == 1
+
+
+def test_the_name_is_taken_in_between(hub, folder):
+    hub.meanwhile = lambda step: "casey/moods" in hub.repositories or hub.create("casey/moods", **{"theirs.txt": b"x"})
+    assert "the name was taken" in refused(plan_push(folder, "casey/moods"), folder)
+    assert len(hub.pushed("casey/moods")) == 1
+
+
+def test_a_public_repository_is_not_taken_for_a_private_one(hub, folder):
+    hub.create("casey/moods")
+    assert "is public" in refused(plan_push(folder, "casey/moods", private=True), folder) and not hub.pushed("casey/moods")
+    hub.create("casey/secret", private=True)
+    push(plan_push(folder, "casey/secret", private=True), folder)
+    assert len(hub.pushed("casey/secret")) == 1
+
+
+@pytest.mark.parametrize("token, repo_id, part", [
+    ("hf_expired", "casey/moods", "does not accept the token (401)"), ("hf_reader", "casey/moods", "can only read"), ("hf_narrow", "casey/moods", "may not make"),
+    ("hf_writer", "robin/moods", "neither you nor"), ("hf_writer", "club/moods", "can only read in club"), (None, "casey/moods", "no token for the Hub")])
+def test_who_may_not_write_is_told_before_anything_is_sent(hub, folder, monkeypatch, token, repo_id, part):
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(folder/"none"))
+    monkeypatch.setenv("HF_TOKEN", token or "")
+    assert part in refused(plan_push(folder, repo_id), folder)
+    assert not set(hub.steps) - {"whoami", "info"} and not hub.repositories
+
+
+def test_a_fine_grained_token(hub, folder, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_fine")
+    push(plan_push(folder, "casey/moods"), folder)
+    assert len(hub.pushed("casey/moods")) == 1
+
+
+def test_what_the_hub_does_not_take(hub, folder):
+    hub.ignored = ("model.safetensors",)
+    assert ".gitignore would leave out model.safetensors" in refused(plan_push(folder, "casey/moods"), folder)
+    hub.ignored = ()
+    (folder/"README.md").write_text("---\nlicense: [mit]\n---\n")
+    assert "license must be a string" in refused(plan_push(folder, "casey/moods"), folder)
+    assert not hub.pushed("casey/moods")
+
+
+def test_a_folder_that_changes(hub, folder):
+    plan = plan_push(folder, "casey/moods")
+    (folder/"config.json").write_text("{}")
+    assert "has changed since" in refused(plan, folder, error=InputError)
+    plan = plan_push(folder, "casey/moods")
+    hub.meanwhile = lambda step: (folder/"README.md").write_text(CARD + "More.\n")
+    assert "other sums for README.md" in refused(plan, folder)
+
+
+@pytest.mark.parametrize("make, part", [
+    (lambda folder: (folder/"deep").symlink_to(folder.parent), "is a link to a folder"), (lambda folder: (folder/"gone").symlink_to("/nowhere"), "is a link to a file outside"),
+    (lambda folder: os.mkfifo(folder/"pipe"), "is no plain file"), (lambda folder: (folder/"README.md").write_bytes(b"\xff\xfe\xff"), "README.md"),
+    (lambda folder: (folder/"weights.PT").write_text("x"), "pickled code")])
+def test_what_does_not_leave_the_machine(folder, make, part):
+    make(folder)
+    with pytest.raises(InputError, match=part) as caught: plan_push(folder, "casey/moods")
+    assert "\n" not in str(caught.value) and not isinstance(caught.value, PushError)
+
+
+def test_hidden_files_stay_and_folders_inside_go(hub, folder):
+    for name in (".env", ".git/config", "head/.cache/x", "head/weights.safetensors"):
+        (folder/name).parent.mkdir(exist_ok=True, parents=True)
+        (folder/name).write_text("secret")
+    plan = plan_push(folder, "casey/moods")
+    assert plan.left_out == (".env", ".git", "head/.cache")
+    push(plan, folder)
+    assert set(hub.pushed("casey/moods")[0][2]) == {".gitattributes", "README.md", "config.json", "model.safetensors", "head/weights.safetensors"}
+
+
+def test_xet_out_of_reach(hub, folder, monkeypatch, caplog):
+    pytest.importorskip("hf_xet")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    push(plan_push(folder, "casey/moods"), folder)
+    assert "xet" in hub.steps and "over HTTP" in caplog.text and len(hub.pushed("casey/moods")) == 1
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, tiny_checkpoint):
+    "A fine-tuned model with a card"
+    from emotion_nbdev.fine_tuning import FineTunedClassifier
+    pairs = [(text, label) for label, texts in ROWS.items() for text in texts]
+    saved = tmp_path_factory.mktemp("models")/"moods"
+    FineTunedClassifier(tiny_checkpoint, epochs=1).fit(*map(list, zip(*pairs))).save(saved)
+    (saved/"README.md").write_text(CARD)
+    return saved
+
+
+ROUND_TRIP = """
+import sys
+from emotion_nbdev.fine_tuning import FineTunedClassifier
+from emotion_nbdev.hub import check_access, plan_push, push
+plan = plan_push(sys.argv[1], "casey/moods", private=True)
+print(plan, check_access(plan), push(plan, sys.argv[1]), sep="\\n")
+from huggingface_hub import snapshot_download
+from transformers import pipeline
+texts = ["we won", "go away"]
+here, there = FineTunedClassifier.load(sys.argv[1]), FineTunedClassifier.load("casey/moods")
+assert (here.predict_proba(texts) == there.predict_proba(texts)).all()
+classify = pipeline("text-classification", model="casey/moods")
+assert [answer["label"] for answer in classify(texts)] == list(here.predict(texts))
+print("folder", snapshot_download("casey/moods"))
+"""
+
+
+def test_a_model_goes_out_and_comes_back(model, tmp_path):
+    before = contents(model)
+    with HubServer(large=1_000_000) as server:
+        environment = {**os.environ, "HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path/"home"), "HF_TOKEN": "hf_writer", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        done = subprocess.run([sys.executable, "-c", ROUND_TRIP, model], capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert len(server.pushed("casey/moods")) == 1 and len(server.storage) == 1 and "hf_writer" not in done.stdout + done.stderr
+    assert f"{server.address}/casey/moods\n" in done.stdout and contents(model) == before
+    came_back = contents(done.stdout.split("folder ")[1].strip())
+    assert {name: came_back[name] for name in before} == before
+
+
+def test_offline(folder, monkeypatch, waits):
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    assert "Check the network" in refused(plan_push(folder, "casey/moods"), folder) and waits == [1, 2, 4, 8]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in refused(plan_push(folder, "casey/moods"), folder)
+
+
+def test_the_command(tmp_path, csv_file):
+    csv_file("train.csv", {label: texts * 4 for label, texts in ROWS.items()}); csv_file("validation.csv")
+    assert call("train", "--approach", "tfidf", "--train-file", "train.csv", "--validation-file", "validation.csv", "--output-dir", "moods", cwd=tmp_path).returncode == 0
+    with HubServer() as server:
+        environment = dict(HF_ENDPOINT=server.address, HF_HOME=str(tmp_path/"cache"), HF_TOKEN="hf_writer", HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+        shown = call("push", "moods", "casey/moods", "--dry-run", cwd=tmp_path, **environment)
+        assert shown.returncode == 0 and "casey/moods, branch main: 6 files" in shown.stderr and shown.stdout == "" and not server.repositories, shown.stderr
+        done = call("push", "moods", "casey/moods", "--yes", cwd=tmp_path, **environment)
+        assert done.returncode == 0 and done.stdout == f"{server.address}/casey/moods\n" and len(server.pushed("casey/moods")) == 1, done.stderr
+        looked = call("inspect", "casey/moods", cwd=tmp_path, **environment)
+        assert looked.returncode == 0 and "tfidf, format 1; classes: anger, joy, sadness" in looked.stdout, looked.stderr
+        answered = call("predict", "--model", "casey/moods", "first salary and first sofa", cwd=tmp_path, **environment)
+        assert answered.returncode == 0 and "joy" in answered.stdout, answered.stderr
+        refused = call("push", "moods", "casey/other", "--yes", cwd=tmp_path, **environment | {"HF_TOKEN": "hf_reader"})
+        assert refused.returncode == 1 and refused.stderr.splitlines()[-1].startswith("Error: casey/other: your token can only read") and "hf_reader" not in refused.stderr, refused.stderr
