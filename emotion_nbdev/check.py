@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['NULL_LIKE', 'SIGNS', 'Finding', 'check_values', 'check_classes', 'check_duplicates', 'near_duplicates',
-           'check_near_duplicates', 'check_tokens', 'check_constant_features', 'check_tables', 'summary']
+           'check_near_duplicates', 'unknown_share', 'check_tokens', 'check_constant_features', 'check_tables',
+           'summary']
 
 # %% ../nbs/15_check.ipynb #6408995c
 from dataclasses import asdict, dataclass
@@ -50,7 +51,7 @@ def check_values(
 
 # %% ../nbs/15_check.ipynb #348452ed
 def check_classes(
-    tables:dict, # see `check_values`
+    tables:dict, # see check_values
 ) -> list: # of Finding
     "Classes that training does not know, classes that a split lacks, classes too small to learn or to measure"
     labels = {split: table["label"].fillna("").astype(str).str.strip() for split, table in tables.items()}
@@ -69,7 +70,7 @@ def check_classes(
 
 # %% ../nbs/15_check.ipynb #f7eb2285
 def check_duplicates(
-    tables:dict, # see `check_values`
+    tables:dict, # see check_values
 ) -> list: # of Finding
     "Repeated texts within a split, with one label or several, and across splits"
     rows = pd.concat([table[["text", "label"]].assign(split=split) for split, table in tables.items()])
@@ -106,7 +107,7 @@ def near_duplicates(
     return sorted((int(a), int(b)) for a, b in zip(row[close], column[close]) if keys[a] != keys[b])
 
 def check_near_duplicates(
-    tables:dict, # see `check_values`
+    tables:dict, # see check_values
 ) -> list: # of Finding
     "Texts that nearly repeat another one, in their own split or in another"
     rows = pd.concat([table[["text"]].assign(split=split, row=range(len(table))) for split, table in tables.items()], ignore_index=True)
@@ -119,9 +120,17 @@ def check_near_duplicates(
         findings += _found("near-duplicate", "warning", split, flags, f"texts are nearly the same as another one ({across:,} pairs across splits)", "look at them; what was made from one template belongs in one split")
     return findings
 
-# %% ../nbs/15_check.ipynb #81f86c98
+# %% ../nbs/15_check.ipynb #6f33dede
+def unknown_share(
+    texts, # list of str
+    tokenizer, # of the checkpoint
+) -> float: # between 0 and 1
+    "Share of the tokens that the tokenizer does not know"
+    encoded = tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"] if len(texts) else []
+    return sum(ids.count(tokenizer.unk_token_id) for ids in encoded) / max(1, sum(map(len, encoded)))
+
 def check_tokens(
-    tables:dict, # see `check_values`
+    tables:dict, # see check_values
     tokenizer, # of the checkpoint
     limit:int, # tokens that it can read, see token_limit
 ) -> list: # of Finding
@@ -133,7 +142,7 @@ def check_tokens(
         lengths = np.array([len(ids) for ids in encoded["input_ids"]])
         lost = np.maximum(lengths - limit, 0)
         findings += _found("truncation", "warning", split, lost > 0, f"texts are longer than {limit} tokens; {lost.sum():,} tokens would not be read", "shorten them, or choose a model that reads more")
-        unknown = sum(ids.count(tokenizer.unk_token_id) for ids in encoded["input_ids"]) / max(1, lengths.sum())
+        unknown = unknown_share(texts, tokenizer)
         if unknown > .05: findings.append(Finding("unknown-tokens", "warning", split, (), f"{unknown:.0%} of the tokens are unknown to the tokenizer", "choose a checkpoint for this language and these signs"))
     return findings
 
@@ -141,7 +150,7 @@ def check_tokens(
 SIGNS = {"capitals": r"[A-Z]", "punctuation": r"[.,!?;:]", "emoji": r"[\U0001F300-\U0001FAFF\u2600-\u27BF]", "hashtags": r"#\w", "mentions": r"@\w", "digits": r"\d"}
 
 def check_constant_features(
-    tables:dict, # see `check_values`
+    tables:dict, # see check_values
 ) -> list: # of Finding
     "Signs that no text has"
     texts = pd.concat([table["text"] for table in tables.values()]).fillna("").astype(str)
@@ -162,12 +171,14 @@ def check_tables(
     return sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
 
 def summary(
-    tables:dict, # see `check_tables`
+    tables:dict, # see check_tables
     findings:list, # of Finding
+    tokenizer, # of the checkpoint
     text_column:str="text",
     label_column:str="label",
 ) -> dict: # JSON types only: `splits` and `findings`
-    "Rows, classes and words of each split, and the findings"
+    "Rows, classes, words and unknown tokens of each split, and the findings"
     splits = {split: dict(rows=len(table), classes={str(name): int(count) for name, count in table[label_column].value_counts().items()},
-                          median_words=float(table[text_column].fillna("").astype(str).str.split().str.len().median())) for split, table in tables.items()}
+                          median_words=float(table[text_column].fillna("").astype(str).str.split().str.len().median()),
+                          unknown_tokens=round(unknown_share(table[text_column].fillna("").astype(str).tolist(), tokenizer), 4)) for split, table in tables.items()}
     return dict(splits=splits, findings=[asdict(finding) | {"rows": list(finding.rows)} for finding in findings])

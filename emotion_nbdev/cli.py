@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'Preset', 'TrainFile', 'ValidationFile', 'TestFile', 'DatasetName', 'TextColumn', 'LabelColumn', 'Checkpoint',
-           'Seed', 'MaxTrainSamples', 'Onnx', 'AsJson', 'Licence', 'Languages', 'CardExamples', 'NEW_MESSAGES', 'WORST',
-           'free_name', 'collected_warnings', 'source_name', 'show_findings', 'check', 'CardMaker', 'hub_dataset',
-           'show_table', 'show_ledger', 'show_run', 'run', 'train', 'evaluate', 'inspect', 'export_folder', 'export',
-           'show_errors', 'errors', 'require_messages', 'show_answers', 'predict', 'push', 'main']
+           'Seed', 'MaxTrainSamples', 'Onnx', 'Revision', 'AsJson', 'Licence', 'Languages', 'CardExamples',
+           'NEW_MESSAGES', 'WORST', 'free_name', 'collected_warnings', 'source_name', 'show_findings', 'check',
+           'CardMaker', 'hub_dataset', 'show_table', 'show_ledger', 'show_run', 'run', 'train', 'evaluate', 'inspect',
+           'export_folder', 'export', 'show_errors', 'errors', 'require_messages', 'show_answers', 'predict', 'push',
+           'main']
 
 # %% ../nbs/20_cli.ipynb #911a3086
 import json, logging, os, shutil, sys
@@ -80,6 +81,7 @@ Checkpoint = Annotated[Optional[str], typer.Option("--model", help="checkpoint t
 Seed = Annotated[int, typer.Option(help="of every random choice")]
 MaxTrainSamples = Annotated[Optional[int], typer.Option(help="train on so many rows, drawn stratified by class", min=1)]
 Onnx = Annotated[bool, typer.Option("--onnx", help="export the model as well, see `emotion-nbdev export`")]
+Revision = Annotated[Optional[str], typer.Option(help="branch, tag or commit of a model on the Hub")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
 
 Licence = Annotated[Optional[str], typer.Option(help="licence of the model for its card, such as apache-2.0 or cc0-1.0")]
@@ -97,7 +99,7 @@ def show_findings(
 ):
     "Print rows and classes of each split, and one block a finding"
     for split, entry in splits.items():
-        typer.echo(f"{split}: {entry['rows']:,} rows, {entry['median_words']:.0f} words in the middle; " + ", ".join(f"{name} {count:,} ({count / entry['rows']:.0%})" for name, count in entry["classes"].items()))
+        typer.echo(f"{split}: {entry['rows']:,} rows, {entry['median_words']:.0f} words in the middle, {entry['unknown_tokens']:.1%} of the tokens unknown; " + ", ".join(f"{name} {count:,} ({count / entry['rows']:.0%})" for name, count in entry["classes"].items()))
     for finding in findings:
         rows = f" (rows {', '.join(map(str, finding.rows[:5]))}{', …' if len(finding.rows) > 5 else ''})" if finding.rows else ""
         typer.echo(f"\n{finding.severity}: {finding.kind}, {finding.split}: {finding.message}{rows}\n  {finding.cure}")
@@ -128,7 +130,7 @@ def check(
         checkpoint = model or get_preset(preset).checkpoint
         tokenizer = load_tokenizer(checkpoint)
         findings = check_tables(tables, tokenizer, token_limit(tokenizer, AutoConfig.from_pretrained(resolve_checkpoint(checkpoint))), text_column, label_column)
-        told = summary(tables, findings, text_column, label_column)
+        told = summary(tables, findings, tokenizer, text_column, label_column)
         if as_json: typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
         else: show_findings(told["splits"], findings)
         if any(finding.severity == "error" for finding in findings): raise typer.Exit(1)
@@ -291,6 +293,7 @@ def evaluate(
     split:Annotated[str, typer.Option(help="what the rows are: train, validation or test")],
     text_column:TextColumn = "text",
     label_column:LabelColumn = "label",
+    revision:Revision = None,
     dtype:Annotated[str, typer.Option(help="float32, or auto: bfloat16 where the processor has it")] = "float32",
     as_json:AsJson = False,
 ):
@@ -300,8 +303,8 @@ def evaluate(
         from emotion_nbdev.dataset import clean_table, read_table
         from emotion_nbdev.evaluation import METRICS, answers, ledger_row
         rows = clean_table(read_table(data), data, text_column, label_column)
-        check_split(model, rows, split)
-        row = ledger_row(answers(Path(model).name, load(model, dtype=dtype), split, rows))
+        check_split(model, rows, split, revision)
+        row = ledger_row(answers(Path(model).name, load(model, revision, dtype), split, rows))
         if as_json: return typer.echo(json.dumps([row], ensure_ascii=False, indent=1))
         typer.echo(f"{model} on {split}, n={row['n']:,}, 95 % intervals")
         show_table(["metric", "", "value", "low", "high"], [[heading, "", f"{row[name]:.3f}", *(f"{end:.3f}" for end in row[f"{name}_interval"])] for name, heading in METRICS.items()])
@@ -311,7 +314,7 @@ def evaluate(
 @app.command()
 def inspect(
     model:Annotated[str, typer.Argument(help="a folder or a name on the Hub")],
-    revision:Annotated[Optional[str], typer.Option(help="branch, tag or commit on the Hub")] = None,
+    revision:Revision = None,
 ):
     "Say what a model is, what would be loaded, and whether anything in it could execute."
     with _manners():
@@ -435,6 +438,7 @@ def predict(
     input:Annotated[Optional[Path], typer.Option(help="instead of texts: a .csv, .tsv, .jsonl or .parquet file")] = None,
     output:Annotated[Optional[Path], typer.Option(help="new file for the labelled rows; without it they go to stdout as CSV")] = None,
     text_column:TextColumn = "text",
+    revision:Revision = None,
     dtype:Annotated[str, typer.Option(help="float32, or auto: bfloat16 where the processor has it")] = "float32",
 ):
     "Label messages with a saved model."
@@ -446,9 +450,9 @@ def predict(
         if output and not input: raise InputError("--output needs --input. Without it the answers go to stdout.")
         if output: check_output(output)
         if input: next(records(input, text_column), None)  # a wrong name should not wait for the model
-        if texts: return show_answers(require_messages(texts), load(model, dtype=dtype))
-        if not output: return label_stream(load(model, dtype=dtype), input, sys.stdout, text_column)
-        labelled, _ = label_file(load(model, dtype=dtype), input, output, text_column, model)
+        if texts: return show_answers(require_messages(texts), load(model, revision, dtype))
+        if not output: return label_stream(load(model, revision, dtype), input, sys.stdout, text_column)
+        labelled, _ = label_file(load(model, revision, dtype), input, output, text_column, f"{model}@{revision}")
         logging.getLogger("emotion_nbdev").info(f"{labelled:,} messages labelled: {output}")
 
 # %% ../nbs/20_cli.ipynb #75b9589b

@@ -117,6 +117,9 @@ def test_train_evaluate_inspect(tmp_path, csv_file, tiny_checkpoint):
         assert done.returncode == 0 and "majority" in done.stdout and "tfidf" in done.stdout, done.stderr
         card = (tmp_path/approach/"README.md").read_text()
         assert "license: cc0-1.0" in card and "split: validation" in card and not any(text in card for texts in rows.values() for text in texts)
+    shown = call("train", "--approach", "majority", *data, "--output-dir", "shown", "--card-examples", 2, cwd=tmp_path)
+    card = (tmp_path/"shown"/"README.md").read_text()
+    assert shown.returncode == 0 and sum(text in card for texts in rows.values() for text in texts) == 2
     scored = call("evaluate", "--model", "tfidf", "--data", "more.csv", "--split", "test", "--json", cwd=tmp_path)
     (row,) = json.loads(scored.stdout)
     assert (row["approach"], row["split"], row["n"]) == ("tfidf", "test", 9) and row["accuracy_interval"][0] <= row["accuracy"] <= row["accuracy_interval"][1]
@@ -152,9 +155,10 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, csv_file, tiny_
     assert refused.returncode == 2 and "Add --resume" in refused.stderr
     other = subprocess.run([*command, "again", "--resume", "--seed", "7"], cwd=tmp_path, capture_output=True, text=True)
     assert other.returncode == 2 and "its seed is 42, now 7" in other.stderr
-    resumed = subprocess.run([*command, "again", "--resume"], cwd=tmp_path, capture_output=True, text=True)
+    resumed = subprocess.run([*command, "again", "--resume", "--onnx"], cwd=tmp_path, capture_output=True, text=True)
     assert resumed.returncode == 0 and "checkpoint-9999 was not written to its end" in resumed.stderr, resumed.stderr
     assert "epoch 1 of" not in resumed.stderr and digest(tmp_path/"again") == digest(tmp_path/"whole")
+    assert (tmp_path/"again"/"model.onnx").is_file()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 

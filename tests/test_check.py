@@ -50,6 +50,18 @@ def test_classes_and_length():
     assert ("single-class", "error", "train", ()) in kinds({"train": [row for row in GOOD if row[1] == "joy"]})
 
 
+@pytest.mark.parametrize("rows, kind", [([*GOOD, *(("Great " + " ".join(map(str, np.random.default_rng(number).integers(0, 10**6, 5))), "joy") for number in range(400))], "imbalance"),
+                                        ([(text + " ⏣⏣⏣⏣ ⏣ ⏣ ⏣", label) for text, label in GOOD], "unknown-tokens")])
+def test_imbalance_and_unknown_tokens(rows, kind):
+    assert kind in [found[0] for found in kinds({"train": rows})] and kind not in [found[0] for found in kinds({"train": GOOD})]
+
+
+@pytest.mark.parametrize("sign, text", [("capitals", "Great"), ("emoji", "great 🎉"), ("hashtags", "great #day"), ("mentions", "great @you"), ("digits", "great 7"), ("punctuation", "great!")])
+def test_constant_features(sign, text):
+    def absent(texts): return [finding.message for finding in check_tables({"train": pd.DataFrame({"text": texts, "label": "joy"})}, load_tokenizer(), 512) if finding.kind == "constant-feature"]
+    assert f"no text has any {sign}" in absent(["great", "late"]) and f"no text has any {sign}" not in absent(["great", text])
+
+
 def test_command_line(tmp_path):
     clean = call("check", cwd=tmp_path)
     assert clean.returncode == 0 and "nothing found" in clean.stdout and "train: 2,880 rows" in clean.stdout, clean.stderr
