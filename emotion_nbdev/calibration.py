@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .dataset import InputError
-from .evaluation import Answers, losses
+from .evaluation import Answers, losses, wilson_interval
 
 # %% ../nbs/16_calibration.ipynb #bc6a1151
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class Abstention:
 
     def __str__(self):
         if not self.answered: return f"no message of {self.split} is answered"
-        from scipy.stats import binomtest
-        low, high = binomtest(self.right, self.answered).proportion_ci(method="wilson")
+        low, high = wilson_interval(self.right, self.answered)
         return f"at {self.threshold:.2f} or more: {self.answered:,} of {self.n:,} messages of {self.split} answered ({self.coverage:.0%}), {self.precision:.1%} of them right [{100 * low:.1f} %, {100 * high:.1f} %]"
 
 def abstain_below(

@@ -7,8 +7,8 @@ __all__ = ['app', 'Preset', 'TrainFile', 'ValidationFile', 'TestFile', 'DatasetN
            'Seed', 'MaxTrainSamples', 'Onnx', 'Revision', 'AsJson', 'Licence', 'Languages', 'CardExamples',
            'NEW_MESSAGES', 'WORST', 'free_name', 'collected_warnings', 'source_name', 'show_findings', 'check',
            'CardMaker', 'hub_dataset', 'show_table', 'show_ledger', 'show_run', 'run', 'train', 'evaluate', 'inspect',
-           'export_folder', 'export', 'show_errors', 'errors', 'require_messages', 'show_answers', 'predict', 'push',
-           'main']
+           'export_folder', 'export', 'show_errors', 'errors', 'seconds_of', 'show_tricks', 'compare',
+           'require_messages', 'show_answers', 'predict', 'push', 'main']
 
 # %% ../nbs/20_cli.ipynb #911a3086
 import json, logging, os, shutil, sys
@@ -99,12 +99,12 @@ def show_findings(
 ):
     "Print rows and classes of each split, and one block a finding"
     for split, entry in splits.items():
-        typer.echo(f"{split}: {entry['rows']:,} rows, {entry['median_words']:.0f} words in the middle, {entry['unknown_tokens']:.1%} of the tokens unknown; " + ", ".join(f"{name} {count:,} ({count / entry['rows']:.0%})" for name, count in entry["classes"].items()))
+        typer.echo(f"{split}: {entry['rows']:,} rows, {entry['median_words']:.0f} words (median), {entry['unknown_tokens']:.1%} of the tokens unknown; " + ", ".join(f"{name} {count:,} ({count / entry['rows']:.0%})" for name, count in entry["classes"].items()))
     for finding in findings:
         rows = f" (rows {', '.join(map(str, finding.rows[:5]))}{', …' if len(finding.rows) > 5 else ''})" if finding.rows else ""
         typer.echo(f"\n{finding.severity}: {finding.kind}, {finding.split}: {finding.message}{rows}\n  {finding.cure}")
     worst = [sum(finding.severity == severity for finding in findings) for severity in ("error", "warning", "note")]
-    typer.echo("\nnothing found" if not findings else "\n{} errors, {} warnings, {} notes".format(*worst))
+    typer.echo("\nnothing found" if not findings else "\n" + ", ".join(f"{count} {severity}{'s' * (count != 1)}" for severity, count in zip(("error", "warning", "note"), worst)))
 
 @app.command()
 def check(
@@ -269,6 +269,7 @@ def train(
         from emotion_nbdev.tokenization import resolve_checkpoint
         checkpoint = model or get_preset(preset).checkpoint
         make_classifier(approach, checkpoint)  # an unknown one should be found out at once
+        if resume and approach != "fine-tuned": raise InputError(f"--resume is for fine-tuned models; {approach} trains in seconds. Leave it out.")
         if onnx and approach != "fine-tuned": raise InputError(f"--onnx is for fine-tuned models, not for {approach}. Leave it out.")
         if output_dir.exists(): raise InputError(f"{output_dir} exists already. Choose another name, or remove it.")
         if approach in ("features", "fine-tuned"): resolve_checkpoint(checkpoint)
@@ -364,7 +365,7 @@ WORST = 10  # rows of each table that `errors` prints
 
 def show_errors(
     given, # Answers of a model
-    tokenizer, # of the model
+    tokenizer=None, # see message_kinds
 ):
     "Print the weak kinds of message, the confused classes and the messages with the highest loss"
     from emotion_nbdev.error_analysis import by_loss, confused_pairs, slices
@@ -381,7 +382,7 @@ def show_errors(
 def errors(
     data:Annotated[str, typer.Option(help="labelled rows: .csv, .tsv, .jsonl, .parquet, or .txt with `text;label` lines")],
     model:Annotated[Optional[str], typer.Option(help="a fine-tuned model whose errors on these rows are shown")] = None,
-    split:Annotated[str, typer.Option(help="what the rows are: train, validation or test")] = "validation",
+    split:Annotated[Optional[str], typer.Option(help="with --model, what the rows are to it: train, validation or test")] = None,
     suspects:Annotated[Optional[Path], typer.Option(help="new file for the list of doubtful labels, to be edited")] = None,
     first:Annotated[Optional[int], typer.Option(help="rows of that list; default: as many as cleanlab takes for wrong", min=1)] = None,
     apply:Annotated[Optional[Path], typer.Option(help="an edited list; needs --output")] = None,
@@ -393,11 +394,14 @@ def errors(
 ):
     "Show where a model is wrong; list doubtful labels; write a corrected copy of the data."
     with _manners():
+        from emotion_nbdev.artefacts import check_split, load
         from emotion_nbdev.dataset import InputError, clean_table, get_preset, read_table
         from emotion_nbdev.evaluation import answers
         from emotion_nbdev.label_noise import apply_decisions, judges, out_of_fold, suspects as ranked, write_suspects
-        from emotion_nbdev.speed import load_classifier
         from emotion_nbdev.tables import check_output
+        from emotion_nbdev.tokenization import load_tokenizer, model_folder
+        if apply and (model or suspects): raise InputError("--apply makes a corrected copy and nothing else. Leave out --model and --suspects, or run the command twice.")
+        if bool(model) != bool(split): raise InputError("--model and --split belong together: the model, and what the rows are to it (train, validation or test).")
         if not (model or suspects or apply): raise InputError("nothing to do. Give --model to see its errors, --suspects FILE for a list of doubtful labels, or --apply FILE --output FILE for a corrected copy.")
         if bool(apply) != bool(output): raise InputError("--apply and --output belong together: the edited list, and the corrected copy to be written.")
         if suspects: check_output(suspects)
@@ -406,11 +410,68 @@ def errors(
             return typer.echo(f"{len(changes):,} labels changed: {output}, each of them in {output.stem}.changes.csv")
         rows = clean_table(read_table(data), data, text_column, label_column)
         if model:
-            from emotion_nbdev.tokenization import load_tokenizer
-            show_errors(answers("model", load_classifier(model), split, rows), load_tokenizer(model))
+            check_split(model, rows, split)
+            tokenizer = load_tokenizer(model) if (model_folder(model)/"tokenizer.json").is_file() else None
+            show_errors(answers("model", load(model), split, rows), tokenizer)
         if suspects:
             write_suspects(found := ranked(out_of_fold(judges(checkpoint or get_preset().checkpoint, seed), rows["text"], rows["label"], seed=seed)), suspects, first)
             typer.echo(f"{first or found['suspect'].sum():,} doubtful labels: {suspects}. Write the right label into the column new_label where the given one is wrong, then: emotion-nbdev errors --data {data} --apply {suspects} --output NEW_FILE")
+
+# %% ../nbs/20_cli.ipynb #64326806
+def seconds_of(
+    budget:str, # such as 90s, 30m or 2h
+) -> float:
+    "Seconds; an `InputError` for what is no time"
+    import re
+    from emotion_nbdev.dataset import InputError
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([smh])", budget.strip())
+    if not match: raise InputError(f"budget {budget!r} is no time. Give a number and a unit, such as 90s, 30m or 2h.")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+def show_tricks(
+    table, # see trick_table
+    rare:list, # class names
+):
+    "Print what each trick gains, in points"
+    def points(value): return f"{100 * value:+.1f}"
+    show_table(["trick", "approach", "seeds", "macro-F1", "95 %", "accuracy", *(f"F1 {name}" for name in rare), "extra s", "verdict"],
+               [[row["trick"], row["approach"], str(row["seeds"]), points(row["macro_f1"]), f"{points(row['macro_f1_low'])} {points(row['macro_f1_high'])}", points(row["accuracy"]), *(points(row[f"F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}", row["verdict"]] for _, row in table.iterrows()])
+
+# %% ../nbs/20_cli.ipynb #49f07a5c
+@app.command()
+def compare(
+    output_dir:Annotated[Path, typer.Option(help="folder of the comparison; may hold one that was stopped")],
+    tricks:Annotated[str, typer.Option(help="all, or names separated by commas")] = "all",
+    approach:Annotated[str, typer.Option(help="features, fine-tuned or both")] = "features",
+    seeds:Annotated[int, typer.Option(help="trainings of each trick", min=1)] = 3,
+    budget:Annotated[Optional[str], typer.Option(help="stop after this time, such as 30m")] = None,
+    preset:Preset = None,
+    train_file:TrainFile = None,
+    validation_file:ValidationFile = None,
+    dataset:DatasetName = None,
+    text_column:TextColumn = "text",
+    label_column:LabelColumn = "label",
+    model:Checkpoint = None,
+    max_train_samples:MaxTrainSamples = None,
+    seed:Annotated[int, typer.Option(help="the first seed; the others follow it")] = 42,
+):
+    "Say which improvement pays on these data: its gain over the plain recipe with an interval, and its cost."
+    with _manners():
+        from emotion_nbdev.dataset import get_preset, load_data, to_frame
+        from emotion_nbdev.tokenization import resolve_checkpoint
+        from emotion_nbdev.tricks import choose_tricks, compare_tricks, plot_gain_and_cost, rare_classes, trick_table
+        chosen, limit, checkpoint = choose_tricks(tricks, approach), seconds_of(budget) if budget else float("inf"), model or get_preset(preset).checkpoint
+        resolve_checkpoint(checkpoint)
+        data = load_data(dataset, train_file, validation_file, None, preset, text_column, label_column, max_train_samples, 42)
+        cells, left_out = compare_tricks(data, checkpoint, output_dir, chosen, list(range(seed, seed + seeds)), limit)
+        if left_out: logging.getLogger("emotion_nbdev").warning(f"{len(left_out)} of {len(left_out) + len(cells)} trainings were left out for want of time; the same command with more budget does them")
+        validation, rare = to_frame(data["validation"]), rare_classes(to_frame(data["train"])["label"])
+        if not (table := trick_table(cells, validation["label"], rare)).empty:
+            table.to_json(output_dir/"comparison.json", orient="records", indent=1, double_precision=6)
+            plot_gain_and_cost(table).figure.savefig(output_dir/"gain_and_cost.png", dpi=150, metadata={"Software": None})
+            typer.echo(f"Gain over the plain recipe in points, validation, n={len(validation):,}:")
+            show_tricks(table, rare)
+            typer.echo(f"\nTable and picture: {output_dir}")
 
 # %% ../nbs/20_cli.ipynb #3f4fb62f
 def require_messages(
@@ -443,7 +504,7 @@ def predict(
 ):
     "Label messages with a saved model."
     with _manners():
-        from emotion_nbdev.artefacts import load
+        from emotion_nbdev.artefacts import load, model_digest
         from emotion_nbdev.dataset import InputError
         from emotion_nbdev.tables import check_output, label_file, label_stream, records
         if bool(texts) == bool(input): raise InputError("give messages on the command line or a file with --input, one of the two.")
@@ -452,7 +513,7 @@ def predict(
         if input: next(records(input, text_column), None)  # a wrong name should not wait for the model
         if texts: return show_answers(require_messages(texts), load(model, revision, dtype))
         if not output: return label_stream(load(model, revision, dtype), input, sys.stdout, text_column)
-        labelled, _ = label_file(load(model, revision, dtype), input, output, text_column, f"{model}@{revision}")
+        labelled, _ = label_file(load(model, revision, dtype), input, output, text_column, f"{model_digest(model, revision)} {dtype}")
         logging.getLogger("emotion_nbdev").info(f"{labelled:,} messages labelled: {output}")
 
 # %% ../nbs/20_cli.ipynb #75b9589b

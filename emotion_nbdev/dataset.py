@@ -17,7 +17,7 @@ __all__ = ['EMOTIONS', 'log', 'EMBEDDED', 'READERS', 'PRESETS', 'InputError', 'r
            'read_utf8', 'fetch', 'read_table', 'find_column', 'require_column', 'require_texts', 'clean_table',
            'class_names', 'to_dataset', 'hold_out', 'from_tables', 'load_files', 'folder_files', 'load_folder',
            'hub_tables', 'load_hub', 'Preset', 'get_preset', 'subsample', 'read_splits', 'load_data',
-           'class_distribution', 'plot_class_distribution', 'words_per_message', 'plot_words_per_message',
+           'class_distribution', 'plot_class_distribution', 'words_per_message', 'plot_words_per_message', 'text_key',
            'repeated_texts']
 
 # %% ../nbs/01_dataset.ipynb #2652e395
@@ -296,7 +296,7 @@ def folder_files(
     return {split: paths[0] for split, paths in found.items() if paths}
 
 def load_folder(
-    folder, # see `folder_files`
+    folder, # see folder_files
     **options, # those of load_files
 ) -> DatasetDict:
     "Splits from the files of a folder"
@@ -452,13 +452,19 @@ def plot_words_per_message(
     sns.despine(ax=ax)
     return ax
 
-# %% ../nbs/01_dataset.ipynb #334e28ed
+# %% ../nbs/01_dataset.ipynb #b0b4df04
+def text_key(
+    texts, # pandas Series of str
+): # pandas Series of str
+    "What makes a text the same as another one: its words, capitals and blanks aside"
+    return texts.str.lower().str.split().str.join(" ")
+
 def repeated_texts(
     data:DatasetDict,
 ) -> pd.DataFrame: # one row a repeated message: `split`, `row` (from 0), `text`, `label`, `copies`, `conflict`, `leak`
     "Messages that occur more than once, capitals and blanks aside; `conflict`: with several labels, `leak`: in several splits"
     import pandas as pd
     rows = pd.concat([to_frame(part).assign(split=split, row=range(len(part))) for split, part in data.items()], ignore_index=True)
-    same = rows.groupby(rows["text"].str.lower().str.split().str.join(" "), sort=False)
+    same = rows.groupby(text_key(rows["text"]), sort=False)
     rows = rows.assign(copies=same["text"].transform("size"), conflict=same["label"].transform("nunique") > 1, leak=same["split"].transform("nunique") > 1)
     return rows.loc[rows["copies"] > 1, ["split", "row", "text", "label", "copies", "conflict", "leak"]]

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'METRICS', 'MEASURED', 'confusion_counts', 'count_metrics', 'class_report', 'bootstrap_intervals',
-           'samples_digest', 'Answers', 'answers', 'losses', 'calibration_error', 'plot_reliability',
-           'resampled_interval', 'ledger_row', 'check_ledger', 'ledger', 'plot_confusion_matrix', 'Comparison',
-           'compare', 'NoiseCeiling', 'noise_ceiling']
+           'samples_digest', 'check_split_name', 'Answers', 'answers', 'losses', 'calibration_error', 'wilson_interval',
+           'reliability', 'plot_reliability', 'resampled_interval', 'ledger_row', 'check_ledger', 'ledger',
+           'plot_confusion_matrix', 'Comparison', 'compare', 'NoiseCeiling', 'noise_ceiling']
 
 # %% ../nbs/05_evaluation.ipynb #9ec1bc45
 import hashlib, json
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .dataset import InputError
+from .dataset import InputError, text_key
 
 # %% ../nbs/05_evaluation.ipynb #786067aa
 def confusion_counts(
@@ -73,6 +73,12 @@ def samples_digest(
     "Fingerprint of messages in their order: the same for the same texts and labels only"
     return hashlib.sha256(json.dumps([list(texts), [str(label) for label in labels]]).encode()).hexdigest()[:16]
 
+def check_split_name(
+    split:str,
+):
+    "An `InputError` for a split that is none of `SPLITS`"
+    if split not in SPLITS: raise InputError(f"split {split!r} is not known. Known: {', '.join(SPLITS)}.")
+
 @dataclass(frozen=True)
 class Answers:
     "What an approach answered for the messages of a split"
@@ -86,8 +92,9 @@ class Answers:
     def __post_init__(self):
         for name in ("labels", "probabilities", "classes"): object.__setattr__(self, name, np.asarray(getattr(self, name)))
         object.__setattr__(self, "texts", list(self.texts))
-        if self.split not in SPLITS: raise InputError(f"split {self.split!r} is not known. Known: {', '.join(SPLITS)}.")
+        check_split_name(self.split)
         if not len(self.texts) == len(self.labels) == len(self.probabilities): raise InputError(f"{self.approach} on {self.split}: {len(self.texts)} texts, {len(self.labels)} labels, {len(self.probabilities)} rows of probabilities. There must be as many of each.")
+        if self.probabilities.shape != (len(self.labels), len(self.classes)) or not np.allclose(self.probabilities.sum(1), 1, atol=1e-3): raise InputError(f"{self.approach} on {self.split}: probabilities of shape {self.probabilities.shape} for {len(self.classes)} classes. There must be a column for each class, and each row must sum to one.")
         if unknown := sorted(set(self.labels) - set(self.classes)): raise InputError(f"{self.approach} on {self.split}: the label {str(unknown[0])!r} is none of its classes ({', '.join(self.classes)}).")
 
     @property
@@ -128,20 +135,37 @@ def calibration_error(
     gaps, places = np.asarray(right, dtype=float) - confidence, np.minimum(np.asarray(confidence) * bins, bins - 1).astype(int)
     return sum(np.abs(np.where(places == place, gaps, 0).sum(axis)) for place in range(bins)) / gaps.shape[axis]
 
-# %% ../nbs/05_evaluation.ipynb #d4038b38
+# %% ../nbs/05_evaluation.ipynb #7ddbdcb3
+def wilson_interval(
+    hits:int,
+    n:int, # tries, at least one
+) -> tuple: # (low, high)
+    "95 % interval of a share (Wilson, 1927)"
+    from scipy.stats import binomtest
+    return tuple(binomtest(int(hits), int(n)).proportion_ci(method="wilson"))
+
+def reliability(
+    given:Answers,
+    bins:int=10, # of equal width between 0 and 1
+    least:int=10, # bins with fewer messages are left out
+) -> pd.DataFrame: # a row a bin: `n`, `confidence` (mean probability of the answer), `right` (share), `low`, `high` (95 %, Wilson)
+    "How often answers of about the same probability are right"
+    table = pd.DataFrame({"confidence": given.probabilities.max(1), "right": given.predicted == given.labels})
+    groups = table.groupby(np.minimum(table["confidence"] * bins, bins - 1).astype(int))
+    rows = [(len(part), part["confidence"].mean(), part["right"].mean(), *wilson_interval(part["right"].sum(), len(part))) for _, part in groups if len(part) >= least]
+    return pd.DataFrame(rows, columns=["n", "confidence", "right", "low", "high"])
+
 def plot_reliability(
     compared:list, # of Answers
-    bins:int=10, # of equal width; empty ones are left out
 ):
-    "Share of right answers against the probability of the answer, a line for each approach; returns the axes"
+    "Share of right answers against the probability of the answer, a line for each approach, bars at 95 %; see `reliability`; returns the axes"
     import seaborn as sns
     from matplotlib import pyplot as plt
-    from sklearn.calibration import calibration_curve
     ax = plt.subplots(figsize=(4.2, 3.8), layout="constrained")[1]
     ax.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     for given, color, marker in zip(compared, sns.color_palette("colorblind"), "osD^v*"):
-        right, confidence = calibration_curve(given.predicted == given.labels, given.probabilities.max(1), n_bins=bins)
-        ax.plot(confidence, right, color=color, marker=marker, markersize=5, label=given.approach)
+        table = reliability(given)
+        ax.errorbar(table["confidence"], table["right"], [table["right"] - table["low"], table["high"] - table["right"]], color=color, marker=marker, markersize=5, elinewidth=1, capsize=2, label=given.approach)
     ax.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02), aspect="equal"); ax.legend(frameon=False, loc="upper left"); sns.despine()
     return ax
 
@@ -149,6 +173,7 @@ def plot_reliability(
 def resampled_interval(
     statistic, # of the columns, along `axis`
     *columns, # (n,) each, one value a message
+    recentre:bool=False, # for a statistic that redrawing makes larger: move the interval by that bias, not below 0
     repetitions:int=2000,
     seed:int=42,
 ) -> tuple: # (low, high)
@@ -156,9 +181,10 @@ def resampled_interval(
     from scipy.stats import bootstrap
     if len(columns[0]) < 2: return (float(statistic(*columns, axis=-1)),) * 2
     order = np.lexsort(columns)
-    low, high = bootstrap([np.asarray(column, dtype=float)[order] for column in columns], statistic, paired=True, vectorized=True, n_resamples=repetitions,
-                          batch=max(1, 1_000_000 // len(order)), method="percentile", rng=seed).confidence_interval
-    return float(low), float(high)
+    columns = [np.asarray(column, dtype=float)[order] for column in columns]
+    drawn = bootstrap(columns, statistic, paired=True, vectorized=True, n_resamples=repetitions, batch=max(1, 1_000_000 // len(order)), method="percentile", rng=seed).bootstrap_distribution
+    ends = np.quantile(drawn, [.025, .975])
+    return tuple(map(float, np.maximum(ends - drawn.mean() + statistic(*columns, axis=-1), 0) if recentre else ends))
 
 def ledger_row(
     answers:Answers,
@@ -168,7 +194,7 @@ def ledger_row(
     counts = confusion_counts(answers.labels, answers.predicted, answers.classes)
     right, confidence, loss = answers.predicted == answers.labels, answers.probabilities.max(1), losses(answers)
     metrics = {**count_metrics(counts), "log_loss": loss.mean(), "calibration_error": calibration_error(confidence, right)}
-    intervals = {**bootstrap_intervals(counts), "log_loss": resampled_interval(np.mean, loss), "calibration_error": resampled_interval(calibration_error, confidence, right)}
+    intervals = {**bootstrap_intervals(counts), "log_loss": resampled_interval(np.mean, loss), "calibration_error": resampled_interval(calibration_error, confidence, right, recentre=True)}
     return dict(approach=answers.approach, split=answers.split, n=len(right), samples=answers.samples, **{name: round(float(value), 6) for name, value in metrics.items()},
                 **{f"{name}_interval": [round(end, 6) for end in ends] for name, ends in intervals.items()},
                 per_class=class_report(answers.labels, answers.predicted, answers.classes).round(6).reset_index(names="class").to_dict("records"), confusion=counts.tolist(), **measured)
@@ -274,7 +300,7 @@ def noise_ceiling(
     "Label-noise ceiling of accuracy from conflicting duplicates; the interval of the count is that of Garwood (1936)"
     from scipy.stats import chi2
     table = pd.DataFrame({"text": list(texts), "label": list(labels)})
-    groups = table.groupby(table["text"].str.lower().str.split().str.join(" "))["label"]
+    groups = table.groupby(text_key(table["text"]))["label"]
     wrong = int((groups.size() - groups.agg(lambda given: given.value_counts().max())).sum())
     counts = (wrong, chi2.ppf(.975, 2 * wrong + 2) / 2, chi2.ppf(.025, 2 * wrong) / 2 if wrong else 0)
     middle, low, high = (max(0.0, 1 - float(count) / len(table) * (drawn_from or len(table)) / len(table)) for count in counts)

@@ -37,6 +37,7 @@ def out_of_fold(
     texts, labels = np.array(list(texts), dtype=object), np.asarray(labels)
     counts = pd.Series(labels).value_counts()
     if counts.min() < 2: raise InputError(f"a single message is labelled {counts.idxmin()!r}. Give at least two of each class, or leave that class out.")
+    if len(counts) < 2: raise InputError(f"every message is labelled {counts.index[0]!r}. Give data with at least two classes.")
     cut = StratifiedKFold(min(folds, counts.min()), shuffle=True, random_state=seed)
     probabilities = np.mean([cross_val_predict(classifier, texts, labels, cv=cut, method="predict_proba") for classifier in classifiers], axis=0)
     return Answers("out of fold", "train", texts, labels, probabilities, np.unique(labels))
@@ -82,9 +83,9 @@ def read_decisions(
 ) -> pd.DataFrame: # `row` (from 1), `text`, `label`, `new_label`: those that change
     "What a person decided; an `InputError` for the first line that does not fit the data"
     listed = read_table(suspects_path)
-    for column in ("row", "text", "label", "new_label"): find_column(listed, column, str(suspects_path), "the header")
-    decided = listed[listed["new_label"].fillna("").astype(str).str.strip() != ""]
-    decided = decided.assign(new_label=decided["new_label"].astype(str).str.strip())[["row", "text", "label", "new_label"]]
+    if missing := [column for column in ("row", "text", "label", "new_label") if column not in listed]: raise InputError(f"{suspects_path}: no column {missing[0]!r}. A list of suspects has the columns row, text, label and new_label, separated by commas.")
+    listed = listed.assign(row=listed["row"].astype(str).str.removesuffix(".0"), new_label=listed["new_label"].fillna("").astype(str).str.strip())
+    decided = listed.loc[(listed["new_label"] != "") & (listed["new_label"] != listed["label"].astype(str).str.strip()), ["row", "text", "label", "new_label"]]
     known = sorted(set(rows[label_column].astype(str).str.strip()))
     for line, (row, text, label, new_label) in zip(decided.index + 2, decided.itertuples(index=False)):
         def wrong(what): raise InputError(f"{suspects_path}, line {line}: {what}. Nothing was written.")
@@ -92,6 +93,7 @@ def read_decisions(
         there = rows.iloc[int(row) - 1]
         if str(there[text_column]).strip() != str(text).removeprefix("'").strip() and str(there[text_column]).strip() != str(text).strip(): wrong(f"row {row} of the data holds another text. Use the list that was made for these data, unsorted or sorted as a whole")
         if str(there[label_column]).strip() != str(label).strip(): wrong(f"row {row} of the data is labelled {there[label_column]!r}, the list says {label!r}")
+        if (decided["row"] == row).sum() > 1: wrong(f"row {row} is there twice. Leave one of the two")
         if new_label not in known: wrong(f"{new_label!r} is no class of the data ({', '.join(known)})")
     return decided.assign(row=decided["row"].astype(int)).reset_index(drop=True)
 
@@ -109,10 +111,12 @@ def apply_decisions(
     rows = read_table(data_path)
     for column, option in ((text_column, "--text-column"), (label_column, "--label-column")): find_column(rows, column, str(data_path), option)
     changes = read_decisions(suspects_path, rows, text_column, label_column)
+    if changes.empty: raise InputError(f"{suspects_path}: no new_label differs from the label, so there is nothing to correct. Write the right label into that column.")
     corrected = rows.copy()
     corrected.iloc[changes["row"].to_numpy() - 1, corrected.columns.get_loc(label_column)] = changes["new_label"].to_numpy()
     write_table(changes, log_path)
-    try: write_table(corrected, output, defuse=False)
+    with open(data_path, "rb") as file: line_end = "\r\n" if file.readline().endswith(b"\r\n") else "\n"
+    try: write_table(corrected, output, defuse=False, line_end=line_end)
     except BaseException:
         log_path.unlink(missing_ok=True)
         raise

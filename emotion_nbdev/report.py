@@ -75,7 +75,9 @@ def trust(
     if chosen.answered and (climb.best, "test") in climb.answers: lines.append(f"With the same threshold, {abstain_below(chosen.threshold, temperature(climb.answers[climb.best, 'test']))}.")
     return lines
 
-def _shares(table): return table.round(3).reset_index(drop=table.index.name is None).to_dict("split")
+def _written(table):
+    "Columns and rows of a table, numbers as text"
+    return table.reset_index(drop=table.index.name is None).map(lambda value: f"{value:.3f}" if isinstance(value, float) else str(value)).to_dict("split")
 
 def _embedded(path): return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode()
 
@@ -96,7 +98,7 @@ def render_report(
     return page.render(source=source, checkpoint=checkpoint, best=climb.best, split=split, notes=list(notes), version=version("emotion-nbdev"), trust=trust(climb),
                        counts=class_distribution(data).reset_index(names="class").to_dict("records"), splits=list(data), ledger=ledger(climb.rows).to_dict("records"), columns=METRICS | dict(fit_seconds="fit seconds", texts_per_second="texts a second", peak_mib="peak MiB"),
                        figures=[figure | {"src": _embedded(Path(folder)/figure["file"])} for figure in figures], reports={row["approach"]: row["per_class"] for row in climb.rows if row["split"] == "validation"},
-                       slices=_shares(slices(given)), pairs=_shares(confused_pairs(given).head(10)), messages=Markup(sortable_table(excerpt(by_loss(given)))))
+                       slices=_written(slices(given, getattr(climb.classifiers.get("fine-tuned"), "tokenizer_", None))), pairs=_written(confused_pairs(given).head(10)), messages=Markup(sortable_table(excerpt(by_loss(given)))))
 
 # %% ../nbs/19_report.ipynb #5e438907
 def write_report(

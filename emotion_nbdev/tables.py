@@ -34,9 +34,9 @@ def defused(
     text = [column for column in table if not (hasattr(table[column], "cat") or table[column].dtype.kind in "biufcmM")]
     return table.assign(**{column: table[column].map(safe_cell) for column in text}).rename(columns=safe_cell)
 
-# %% ../nbs/12_tables.ipynb #eb82156f
-WRITERS = {".csv": lambda table, path: table.to_csv(path, index=False), ".tsv": lambda table, path: table.to_csv(path, index=False, sep="\t"),
-           ".jsonl": lambda table, path: table.to_json(path, orient="records", lines=True, force_ascii=False), ".parquet": lambda table, path: table.to_parquet(path, index=False)}
+# %% ../nbs/12_tables.ipynb #81ac6617
+WRITERS = {".csv": lambda table, path, line_end: table.to_csv(path, index=False, lineterminator=line_end), ".tsv": lambda table, path, line_end: table.to_csv(path, index=False, sep="\t", lineterminator=line_end),
+           ".jsonl": lambda table, path, _: table.to_json(path, orient="records", lines=True, force_ascii=False), ".parquet": lambda table, path, _: table.to_parquet(path, index=False)}
 
 def check_output(
     path:Path, # to be written
@@ -50,12 +50,13 @@ def write_table(
     table, # pandas DataFrame
     path:Path, # its ending chooses the format, see `WRITERS`
     defuse:bool=True, # see defused; False for training data, whose texts must stay as they are
+    line_end:str="\n", # of .csv and .tsv
 ):
     "Write a table under a hidden name and rename it when it is complete"
     if defuse and path.suffix.lower() in (".csv", ".tsv"): table = defused(table)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        WRITERS[path.suffix.lower()](table, partial)
+        WRITERS[path.suffix.lower()](table, partial, line_end)
         os.replace(partial, path)
     finally: partial.unlink(missing_ok=True)
 
@@ -63,9 +64,10 @@ def write_table(
 def _fields(path, delimiter):
     "Records of a CSV or TSV; the first line names the columns"
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
         names = next(reader, None)
         if not names: raise InputError(f"{path} is empty. Give a file with a header and rows.")
+        if len(set(names)) < len(names): raise InputError(f"{path}: two columns are called {max(names, key=names.count)!r}. Give each a name of its own.")
         while True:
             try: row = next(reader)
             except StopIteration: return
@@ -114,6 +116,7 @@ def label_records(
     text_column:str="text",
 ) -> list: # of dict: the same plus `label`, `score` and `p_<class>`; values of those names are replaced
     "Let a classifier answer some records"
+    if not records: return []
     probabilities = classifier.predict_proba([record[text_column] for record in records])
     return [record | {"label": str(classifier.classes_[row.argmax()]), "score": float(row.max())} | {f"p_{name}": float(value) for name, value in zip(classifier.classes_, row)} for record, row in zip(records, probabilities)]
 
@@ -121,7 +124,7 @@ def _write_part(path, rows, columns, first):
     "One part of a file; the first carries the header"
     if path.suffix == ".parquet":
         import pyarrow as pa, pyarrow.parquet as pq
-        return pq.write_table(pa.Table.from_pylist(rows), path)
+        return pq.write_table(pa.Table.from_pylist(rows) if rows else pa.table({name: pa.nulls(0) for name in columns}), path)
     with open(path, "w", encoding="utf-8", newline="") as file:
         if path.suffix == ".jsonl": file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
         else:
@@ -141,11 +144,11 @@ def _join(parts, path):
             for part in parts:
                 with open(part, "rb") as piece: shutil.copyfileobj(piece, file)
 
-# %% ../nbs/12_tables.ipynb #c5d2605d
-def _parts_folder(source, output, text_column, model):
+# %% ../nbs/12_tables.ipynb #ccd32464
+def _parts_folder(source, output, text_column, model, columns):
     "The hidden folder of parts, new or left by the same command; an `InputError` when another one left it"
     folder, status = output.with_name(f".{output.name}.parts"), Path(source).stat()
-    plan = dict(source=str(Path(source).resolve()), size=status.st_size, modified=status.st_mtime_ns, text_column=text_column, model=str(model), records_per_part=RECORDS_PER_PART)
+    plan = dict(source=str(Path(source).resolve()), size=status.st_size, modified=status.st_mtime_ns, text_column=text_column, model=str(model), columns=columns, records_per_part=RECORDS_PER_PART)
     folder.mkdir(exist_ok=True)
     if not (folder/"plan.json").is_file():
         (folder/"plan.partial").write_text(json.dumps(plan), encoding="utf-8")
@@ -159,15 +162,16 @@ def label_file(
     source, # see records
     output:Path, # new, see check_output; beside it `<name>.rejected.jsonl` when records had to be set aside
     text_column:str="text",
-    model:str="", # its name, so that the parts of another model's answers are not taken for its own
+    model:str="", # what tells the model from others, so that parts of another one's answers are not taken for its own
 ) -> tuple: # (records labelled, records set aside)
     "Label a file of any size in constant memory; killed and started again, it goes on and writes the same file"
     from tqdm.auto import tqdm
-    check_output(output)
+    for path in (output, output.with_name(f"{output.stem}.rejected.jsonl")): check_output(path)
     first = next((record for _, record, reason in records(source, text_column) if not reason), None)
     if first is None: raise InputError(f"{source} has no row that can be labelled. Give a file with a text in each row.")
+    if replaced := [name for name in ("label", "score") if name in first]: log.warning(f"the column {replaced[0]!r} of {source} is replaced by the answer; rename it to keep it")
     columns = list(dict.fromkeys([*first, "label", "score", *(f"p_{name}" for name in classifier.classes_)]))
-    folder, everything, labelled, rejected = _parts_folder(source, output, text_column, model), records(source, text_column), 0, 0
+    folder, everything, labelled, rejected = _parts_folder(source, output, text_column, model, columns), records(source, text_column), 0, 0
     with tqdm(unit="record", desc="labelling", disable=None, leave=False) as bar:
         for number in range(10**9):
             some = list(islice(everything, RECORDS_PER_PART))
@@ -216,9 +220,11 @@ def label_stream(
     "Label a file of any size and write CSV as the answers come; an `InputError` for the first record that cannot be labelled"
     everything, columns = records(source, text_column), None
     writer = csv.writer(stream, lineterminator="\n")
-    while some := list(islice(everything, RECORDS_PER_PART)):
+    if (some := list(islice(everything, RECORDS_PER_PART))) == []: raise InputError(f"{source} has no rows. Give a file with a text in each row.")
+    while some:
         good, bad = _sorted_out(some, columns)
         if bad: raise InputError(f"{source}, row {bad[0]['row']}: {bad[0]['reason']}. Mend it, or give --output, which sets such rows aside.")
         for row in label_records(classifier, good, text_column):
             if columns is None: writer.writerow(map(safe_cell, columns := list(row)))
             writer.writerow([safe_cell(row.get(name, "")) for name in columns])
+        some = list(islice(everything, RECORDS_PER_PART))

@@ -57,7 +57,7 @@ def download_checkpoint(
         return Path(snapshot_download(name, **wanted))
     except InputError as unreachable:
         try: return Path(snapshot_download(name, local_files_only=True, **wanted))  # a copy from earlier will do
-        except (OSError, ValueError): raise InputError(f"{unreachable} {INSTALL_EMBEDDED if name == EMBEDDED_CHECKPOINT else ''}".strip()) from None
+        except (OSError, ValueError): raise InputError(f"there is no folder {name} here, and as a name on the Hub: {unreachable} {INSTALL_EMBEDDED if name == EMBEDDED_CHECKPOINT else ''}".strip()) from None
     except (HTTPError, OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{name}: no such checkpoint, neither a folder here nor on the Hub ({type(error).__name__}). Check the name.") from None
 
@@ -110,6 +110,7 @@ def model_folder(
     if not folder.is_dir():
         if str(name).startswith((".", "/", "~")) or str(name).count("/") > 1: raise InputError(f"{name}: no such folder. Check the name; relative names start at {Path.cwd()}.")
         if name == EMBEDDED_CHECKPOINT and embedded_folder(): return check_sums(embedded_folder())
+        if folder.is_file(): raise InputError(f"{name} is a file. Give the folder of a saved model, or a name on the Hub.")
         folder = download_checkpoint(str(name), revision or (EMBEDDED_REVISION if name == EMBEDDED_CHECKPOINT else None))
     for file, trouble in dangers(folder): raise InputError(f"{name}: its {file} {trouble}. Nothing was loaded; use a model from somebody you trust.")
     return folder

@@ -116,6 +116,7 @@ def test_train_evaluate_inspect(tmp_path, csv_file, tiny_checkpoint):
         done = call("train", "--approach", approach, *data, "--model", tiny_checkpoint, "--output-dir", approach, "--licence", "cc0-1.0", cwd=tmp_path)
         assert done.returncode == 0 and "majority" in done.stdout and "tfidf" in done.stdout, done.stderr
         card = (tmp_path/approach/"README.md").read_text()
+        assert f"No {approach} baseline" not in card and "No majority baseline" not in card
         assert "license: cc0-1.0" in card and "split: validation" in card and not any(text in card for texts in rows.values() for text in texts)
     shown = call("train", "--approach", "majority", *data, "--output-dir", "shown", "--card-examples", 2, cwd=tmp_path)
     card = (tmp_path/"shown"/"README.md").read_text()

@@ -58,8 +58,8 @@ def test_imbalance_and_unknown_tokens(rows, kind):
 
 @pytest.mark.parametrize("sign, text", [("capitals", "Great"), ("emoji", "great 🎉"), ("hashtags", "great #day"), ("mentions", "great @you"), ("digits", "great 7"), ("punctuation", "great!")])
 def test_constant_features(sign, text):
-    def absent(texts): return [finding.message for finding in check_tables({"train": pd.DataFrame({"text": texts, "label": "joy"})}, load_tokenizer(), 512) if finding.kind == "constant-feature"]
-    assert f"no text has any {sign}" in absent(["great", "late"]) and f"no text has any {sign}" not in absent(["great", text])
+    def absent(texts): return " ".join(finding.message for finding in check_tables({"train": pd.DataFrame({"text": texts, "label": "joy"})}, load_tokenizer(), 512) if finding.kind == "constant-feature")
+    assert sign in absent(["great", "late"]) and sign not in absent(["great", text])
 
 
 def test_command_line(tmp_path):
@@ -75,3 +75,8 @@ def test_command_line(tmp_path):
     assert human.returncode == 1 and "error: conflicting-duplicate, train: 2 rows share 1 texts" in human.stdout and "(rows 1, 2)" in human.stdout
     missing = call("check", "--train-file", "train.csv", "--text-column", "message", cwd=tmp_path)
     assert (missing.returncode, missing.stdout) == (2, "") and "no column 'message'" in missing.stderr
+
+
+def test_templates_that_are_too_frequent_for_pairs():
+    rows = [(f"dear number {number} your parcel with the number is late and we are sorry for that", "joy") for number in range(150)]
+    assert ("template", "warning", "train", tuple(range(21, 171))) in kinds({"train": [*GOOD, *rows]}) and not [found for found in kinds({"train": GOOD}) if found[0] == "template"]

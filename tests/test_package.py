@@ -32,7 +32,7 @@ def test_wheel_in_a_second_environment_answers(full_run, tmp_path):
 def test_help_answers_at_once_and_imports_nothing_heavy():
     loaded = shell(sys.executable, "-c", "import sys, emotion_nbdev.cli; print([m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'matplotlib', 'onnxruntime') if m in sys.modules])")
     assert loaded.strip() == "[]"
-    for command in ((), ("check",), ("run",), ("train",), ("evaluate",), ("inspect",), ("export",), ("errors",), ("predict",), ("push",)):
+    for command in ((), ("check",), ("run",), ("train",), ("evaluate",), ("inspect",), ("export",), ("errors",), ("predict",), ("compare",), ("push",)):
         assert "Usage" in shell(COMMAND, *command, "--help")
     assert shell(COMMAND, "--version") == "0.1.0\n"
 
@@ -52,4 +52,4 @@ def test_imports_point_downward():
     for name, number in order.items():
         for imported in re.findall(r"^ *from (?:\.|emotion_nbdev\.)(\w+) import", (ROOT/f"emotion_nbdev/{name}.py").read_text(), flags=re.M):
             assert order[imported] < number, (name, imported)
-    assert len(order) == 20
+    assert len(order) == 22

@@ -157,7 +157,7 @@ def test_round_trip_of_suspects(tmp_path, tiny_checkpoint):
     assert (tmp_path/"data.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("change, fault", [(dict(new_label="calm"), "'calm' is no class of the data"), (dict(row="99", new_label="joy"), "row 99 does not exist"),
+@pytest.mark.parametrize("change, fault", [(dict(new_label="calm"), "'calm' is no class of the data"), (dict(row="99", new_label="joy"), "row 99 does not exist"), (dict(new_label="anger"), "nothing to correct"),
                                            (dict(row="2", new_label="joy"), "holds another text"), (dict(label="fear", new_label="joy"), "the list says 'fear'")])
 def test_a_list_that_does_not_fit_writes_nothing(tmp_path, csv_file, change, fault):
     csv_file("data.csv")
