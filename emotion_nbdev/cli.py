@@ -437,10 +437,9 @@ def show_tricks(
     show_table(["trick", "approach", "seeds", "macro-F1", "95 %", "accuracy", *(f"F1 {name}" for name in rare), "extra s", "verdict"],
                [[row["trick"], row["approach"], str(row["seeds"]), points(row["macro_f1"]), f"{points(row['macro_f1_low'])} {points(row['macro_f1_high'])}", points(row["accuracy"]), *(points(row[f"F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}", row["verdict"]] for _, row in table.iterrows()])
 
-# %% ../nbs/20_cli.ipynb #49f07a5c
+# %% ../nbs/20_cli.ipynb #6ec7f740
 @app.command()
 def compare(
-    output_dir:Annotated[Path, typer.Option(help="folder of the comparison; may hold one that was stopped")],
     tricks:Annotated[str, typer.Option(help="all, or names separated by commas")] = "all",
     approach:Annotated[str, typer.Option(help="features, fine-tuned or both")] = "features",
     seeds:Annotated[int, typer.Option(help="trainings of each trick", min=1)] = 3,
@@ -453,6 +452,7 @@ def compare(
     label_column:LabelColumn = "label",
     model:Checkpoint = None,
     max_train_samples:MaxTrainSamples = None,
+    output_dir:Annotated[Path, typer.Option(help="folder of the comparison; may hold one that was stopped")] = Path("emotion-comparison"),
     seed:Annotated[int, typer.Option(help="the first seed; the others follow it")] = 42,
 ):
     "Say which improvement pays on these data: its gain over the plain recipe with an interval, and its cost."
