@@ -123,15 +123,20 @@ def train(
     validation_rows=None, # scored after each epoch; the weights of the best epoch are kept
     batch_size:int=32,
     checkpoints=None, # folder to keep the last and the best epoch in, and to go on from; None: a temporary one
+    loss=None, # function of logits (batch, classes), class numbers (batch), training messages of each class (classes) and label smoothing; None: the Trainer's cross-entropy
+    patience:int=None, # stop when so many epochs brought no better macro-F1; None: train to the end
     **settings, # further ones of training_arguments
 ) -> pd.DataFrame: # see training_history
     "Fine-tune with the Trainer, from the last whole checkpoint where there is one"
-    from transformers import DataCollatorWithPadding, PrinterCallback, Trainer
+    import torch
+    from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback, Trainer
+    counts = torch.bincount(torch.tensor(rows["labels"]), minlength=model.config.num_labels).to(model.device)
     with tempfile.TemporaryDirectory() as temporary:
         folder = checkpoints or temporary
         arguments = training_arguments(folder, -(-len(rows) // batch_size), model.config.hidden_size, batch_size=batch_size, evaluate=validation_rows is not None, resumable=checkpoints is not None, **settings)
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=validation_rows, processing_class=tokenizer,
-                          data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=validation_metrics, callbacks=[progress_callback()])
+                          data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=validation_metrics, callbacks=[progress_callback(), *([EarlyStoppingCallback(patience)] if patience else [])],
+                          compute_loss_func=loss and (lambda outputs, labels, num_items_in_batch=None: loss(outputs.logits.float(), labels, counts, arguments.label_smoothing_factor)))
         trainer.remove_callback(PrinterCallback)
         with quiet_transformers(): trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # predict in float32 from here on
@@ -175,9 +180,12 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         label_names:list=None, # class names in the order of the model's outputs; None: see `class_names`
         seed:int=42, # of the new head, the order of the batches and dropout
         dtype:str="float32", # of predictions, see `compute_dtype`; training has its own rule
+        loss=None, # this and the next: see `train`
+        patience:int=None,
     ):
         self.checkpoint, self.epochs, self.learning_rate, self.batch_size = checkpoint, epochs, learning_rate, batch_size
         self.label_smoothing, self.label_names, self.seed, self.dtype = label_smoothing, label_names, seed, dtype
+        self.loss, self.patience = loss, patience
 
     def fit(self, texts, labels, validation=None, checkpoints=None):
         "Train on texts and label names; `validation`, a pair of texts and label names, chooses the best epoch; `checkpoints`: see `train`"
@@ -191,7 +199,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         rows = training_rows(self.model_, self.tokenizer_, texts, labels)
         validation_rows = validation and training_rows(self.model_, self.tokenizer_, *validation)
         self.history_ = train(self.model_, self.tokenizer_, rows, validation_rows, self.batch_size, checkpoints, epochs=self.epochs,
-                              learning_rate=self.learning_rate, label_smoothing=self.label_smoothing, seed=self.seed)
+                              learning_rate=self.learning_rate, label_smoothing=self.label_smoothing, loss=self.loss, patience=self.patience, seed=self.seed)
         return self
 
     def _adopt(self, model, tokenizer):
@@ -241,7 +249,7 @@ def training_record(
     from importlib.metadata import version
     versions = {name: version(name) for name in ("emotion-nbdev", "torch", "transformers", "datasets", "scikit-learn")}
     history = getattr(classifier, "history_", pd.DataFrame()).reset_index().to_dict("records")
-    return dict(format=1, approach="fine-tuned", settings=classifier.get_params() | {"checkpoint": Path(classifier.checkpoint).name if Path(classifier.checkpoint).is_dir() else classifier.checkpoint},
+    return dict(format=1, approach="fine-tuned", settings=classifier.get_params() | {"loss": getattr(classifier.loss, "__name__", None), "checkpoint": Path(classifier.checkpoint).name if Path(classifier.checkpoint).is_dir() else classifier.checkpoint},
                 versions=versions, history=history)
 
 # %% ../nbs/07_fine_tuning.ipynb #af27c5d1

@@ -22,7 +22,7 @@ from .dataset import InputError, log, to_frame
 from .evaluation import answers, class_report, count_metrics, losses, samples_digest
 from .features import FeatureExtractor
 from .fine_tuning import FineTunedClassifier
-from .improvements import HandMadeFeatures, LayerExtractor, LogitAdjusted, Resampled, SoftVoting, encoder_and_tfidf, side_by_side, stacking
+from .improvements import HandMadeFeatures, LayerExtractor, LogitAdjusted, Resampled, SoftVoting, adjusted_loss, encoder_and_tfidf, focal_loss, side_by_side, stacking, weighted_loss
 from .label_noise import judges, out_of_fold, suspects
 from .ladder import peak_memory, reset_peak
 from .tokenization import EMBEDDED_CHECKPOINT
@@ -86,6 +86,8 @@ FINE_TUNED = [Trick("plain", "", lambda checkpoint, names, seed: FineTunedClassi
               Trick("smoothing-0.2", "label smoothing", lambda checkpoint, names, seed: FineTunedClassifier(checkpoint, label_names=names, seed=seed, label_smoothing=.2)),
               Trick("up-sampling", "class imbalance", lambda checkpoint, names, seed: Resampled(FineTunedClassifier(checkpoint, label_names=names, seed=seed), "up", seed)),
               Trick("logit-adjustment", "class imbalance", lambda checkpoint, names, seed: LogitAdjusted(FineTunedClassifier(checkpoint, label_names=names, seed=seed))),
+              *(Trick(f"{name}-loss", "class imbalance", lambda checkpoint, names, seed, loss=loss: FineTunedClassifier(checkpoint, label_names=names, seed=seed, loss=loss)) for name, loss in (("weighted", weighted_loss), ("focal", focal_loss), ("adjusted", adjusted_loss))),
+              Trick("early-stopping", "beyond the chapter", lambda checkpoint, names, seed: FineTunedClassifier(checkpoint, label_names=names, seed=seed, patience=1)),
               Trick("vote-with-tfidf", "ensembles", lambda checkpoint, names, seed: SoftVoting([FineTunedClassifier(checkpoint, label_names=names, seed=seed), TfidfClassifier(token_pattern=EVERY_SIGN, seed=seed)])),
               Trick("without-suspects", "cleaning labels", lambda checkpoint, names, seed: WithoutSuspects(FineTunedClassifier(checkpoint, label_names=names, seed=seed), checkpoint, seed=seed))]
 TRICKS = {"features": FEATURES, "fine-tuned": FINE_TUNED}
@@ -132,7 +134,7 @@ def compare_tricks(
     data, # DatasetDict
     checkpoint, # of the encoder
     folder, # gets `cells/` and plan.json; may hold those of an earlier start
-    tricks:list, # see `choose_tricks`
+    tricks:list, # see choose_tricks
     seeds:list, # of int
     budget:float=float("inf"), # seconds; no cell is begun that is not expected to end in time
 ) -> tuple: # (cells, list of (approach, trick, seed) that were left out)
@@ -205,10 +207,10 @@ def rare_classes(
     return counts.index[counts < len(labels) / len(counts) / 2].tolist()
 
 def trick_table(
-    cells:list, # see `compare_tricks`
+    cells:list, # see compare_tricks
     labels, # true labels of validation
     rare:list, # class names whose F1 is shown
-) -> pd.DataFrame: # a row a trick: gains with intervals, `F1 <class>` of the rare ones, `extra_seconds`, `extra_mib`, `verdict`; the largest gain first
+) -> pd.DataFrame: # a row a trick: gains with intervals, `F1 <class>` of the rare ones, `extra_seconds`, `extra_mib`, verdict; the largest gain first
     "What each trick gains over the plain recipe of its approach on the same messages and seeds"
     table, rows = pd.DataFrame(cells, columns=None if cells else ["approach", "trick", "seed"]), []
     for (approach, trick), part in table[table["trick"] != "plain"].groupby(["approach", "trick"], sort=False):
@@ -226,7 +228,7 @@ def trick_table(
 
 # %% ../nbs/18_tricks.ipynb #09d1122f
 def plot_gain_and_cost(
-    table:pd.DataFrame, # see `trick_table`
+    table:pd.DataFrame, # see trick_table
 ):
     "Gain in macro-F1 with its interval against the seconds of training beyond the plain recipe, a dot a trick; returns the axes"
     import seaborn as sns

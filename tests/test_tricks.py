@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from conftest import ROWS, call
-from emotion_nbdev.improvements import HandMadeFeatures, LogitAdjusted, Resampled, SoftVoting, balanced_places, side_by_side, stacking
+from emotion_nbdev.fine_tuning import FineTunedClassifier
+from emotion_nbdev.improvements import HandMadeFeatures, LogitAdjusted, Resampled, SoftVoting, adjusted_loss, balanced_places, focal_loss, side_by_side, stacking, weighted_loss
 from emotion_nbdev.classifiers import TfidfClassifier
 from emotion_nbdev.tricks import choose_tricks, gain_intervals, verdict
 
@@ -21,6 +22,15 @@ def test_parts_keep_the_contract(wrapped):
     assert list(fitted.classes_) == sorted(ROWS) and (fitted.predict(TEXTS) == fitted.classes_[probabilities.argmax(1)]).all()
     np.testing.assert_allclose(clone(wrapped).fit(TEXTS, np.array(LABELS)).predict_proba(TEXTS[::-1]), probabilities[::-1], atol=1e-6)
     assert not hasattr(clone(fitted), "classes_")
+
+
+@pytest.mark.parametrize("loss", [weighted_loss, focal_loss, adjusted_loss])
+def test_losses_train_through_the_trainer(loss, tiny_checkpoint, tmp_path):
+    classifier = FineTunedClassifier(tiny_checkpoint, epochs=2, loss=loss, patience=1).fit(TEXTS, np.array(LABELS), validation=(TEXTS[:6], LABELS[:6]))
+    plain = FineTunedClassifier(tiny_checkpoint, epochs=2).fit(TEXTS, np.array(LABELS), validation=(TEXTS[:6], LABELS[:6]))
+    assert np.isfinite(classifier.history_["train_loss"]).all() and not np.array_equal(classifier.predict_proba(TEXTS), plain.predict_proba(TEXTS))
+    classifier.save(tmp_path/"model")
+    assert json.loads((tmp_path/"model"/"training.json").read_text())["settings"]["loss"] == loss.__name__
 
 
 def test_resampling_changes_training_only():
