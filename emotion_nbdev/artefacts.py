@@ -7,8 +7,8 @@ __all__ = ['FORMAT', 'PROGRAMS', 'linear_arrays', 'SavedClassifier', 'approach_o
            'write_artefact', 'save', 'read_record', 'load', 'model_digest', 'check_split', 'Inspection',
            'inspect_model']
 
-# %% ../nbs/13_artefacts.ipynb #f42c2c3a
-import json, shutil
+# %% ../nbs/13_artefacts.ipynb #e5fb7315
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,9 @@ class SavedClassifier:
 
     def predict_proba(self, texts):
         "(number of texts, number of classes), columns in the order of `classes_`"
+        from scipy.special import softmax
         scores = np.asarray(self.rows(list(texts)) @ self.coefficients.T) + self.intercept
-        powers = np.exp(scores - scores.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+        return softmax(scores, axis=1)
 
     def predict(self, texts):
         "Label names"

@@ -28,9 +28,8 @@ class Temperature:
 
     def __call__(self, given:Answers, approach=None) -> Answers:
         "The same answers with other probabilities, under another name if there is one"
-        logits = np.log(np.clip(given.probabilities, 1e-12, 1)) / self.value
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return replace(given, approach=approach or given.approach, probabilities=powers / powers.sum(1, keepdims=True))
+        from scipy.special import softmax
+        return replace(given, approach=approach or given.approach, probabilities=softmax(np.log(np.clip(given.probabilities, 1e-12, 1)) / self.value, axis=1))
 
 # %% ../nbs/16_calibration.ipynb #3cd6fb7f
 @dataclass(frozen=True)

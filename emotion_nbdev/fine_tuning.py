@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['training_arguments', 'validation_metrics', 'progress_callback', 'training_history', 'load_with_head', 'encode_for',
            'training_rows', 'train', 'whole_checkpoint', 'last_checkpoint', 'FineTunedClassifier', 'training_record',
-           'atomic_folder']
+           'writing_into', 'atomic_folder']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import json, os, shutil, tempfile
@@ -252,7 +252,15 @@ def training_record(
     return dict(format=1, approach="fine-tuned", settings=classifier.get_params() | {"loss": getattr(classifier.loss, "__name__", None), "checkpoint": Path(classifier.checkpoint).name if Path(classifier.checkpoint).is_dir() else classifier.checkpoint},
                 versions=versions, history=history)
 
-# %% ../nbs/07_fine_tuning.ipynb #af27c5d1
+# %% ../nbs/07_fine_tuning.ipynb #0cf2fd5f
+@contextmanager
+def writing_into(
+    folder, # to be made
+):
+    "An `InputError` in place of an `OSError` while a folder is made"
+    try: yield
+    except OSError as error: raise InputError(f"{folder} cannot be written ({error.strerror}). Choose a folder that you may write to.") from None
+
 @contextmanager
 def atomic_folder(
     folder, # must not exist yet; its parents are made
@@ -260,10 +268,9 @@ def atomic_folder(
     "Yield a hidden folder beside `folder` that takes its name when the block ends well, and vanishes when it does not"
     folder = Path(folder)
     if folder.exists() or folder.is_symlink(): raise InputError(f"{folder} exists already. Choose another name, or remove it.")
-    try:
+    with writing_into(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-    except OSError as error: raise InputError(f"{folder} cannot be written ({error.strerror}). Choose a folder that you may write to.") from None
     try:
         yield partial
         partial.chmod(0o755)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .classifiers import TfidfClassifier, features_classifier
+from .classifiers import EVERY_SIGN, TfidfClassifier, features_classifier
 from .dataset import InputError, find_column, read_table
 from .evaluation import Answers
 from .tables import check_output, write_table
@@ -23,7 +23,7 @@ def judges(
     seed:int=42,
 ) -> list: # of untrained classifiers
     "Two cheap classifiers that see different things: meaning, and every sign"
-    return [features_classifier(checkpoint, seed=seed), TfidfClassifier(token_pattern=r"\w+|[^\w\s]", seed=seed)]
+    return [features_classifier(checkpoint, seed=seed), TfidfClassifier(token_pattern=EVERY_SIGN, seed=seed)]
 
 def out_of_fold(
     classifiers:list, # untrained, of texts

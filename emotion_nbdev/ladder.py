@@ -17,7 +17,7 @@ from datasets import DatasetDict
 from .classifiers import TfidfClassifier, features_classifier, majority_classifier
 from .dataset import InputError, log, to_frame
 from .evaluation import answers, ledger_row
-from .fine_tuning import FineTunedClassifier
+from .fine_tuning import FineTunedClassifier, writing_into
 from .tokenization import EMBEDDED_CHECKPOINT
 
 # %% ../nbs/18_ladder.ipynb #5573c1a3
@@ -129,7 +129,7 @@ def unfinished_folder(
         if not resume: raise InputError(f"{folder} holds a training that was not finished. Add --resume to go on with it, or remove the folder.")
         if differs := [name for name in plan if left.get(name) != plan[name]]: raise InputError(f"{folder} holds another training: its {differs[0]} is {left.get(differs[0])!r}, now {plan[differs[0]]!r}. Give the same options, or remove the folder.")
     for partial in folder.parent.glob(f".{Path(output_dir).name}.partial-*"): shutil.rmtree(partial, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing_into(folder): folder.mkdir(parents=True, exist_ok=True)
     (folder/"plan.partial").write_text(json.dumps(plan), encoding="utf-8")
     (folder/"plan.partial").replace(plan_file)
     return folder

@@ -6,9 +6,9 @@
 __all__ = ['GRAPH', 'write_graph', 'graph_batches', 'weights_digest', 'open_graph', 'OnnxClassifier', 'Refused', 'Agreement',
            'agreement', 'export_onnx', 'quantized', 'load_classifier']
 
-# %% ../nbs/11_speed.ipynb #31c1a605
+# %% ../nbs/11_speed.ipynb #f0450384
 import hashlib, json, os, shutil, tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMULA_STARTS', 'WRITERS', 'SOURCES', 'RECORDS_PER_PART', 'safe_cell', 'defused', 'check_output', 'write_table',
-           'records', 'label_records', 'label_file', 'label_stream']
+           'records', 'label_records', 'parts_of', 'rejected_of', 'label_file', 'label_stream']
 
 # %% ../nbs/12_tables.ipynb #f711fdb2
 import csv, json, os, shutil
@@ -144,10 +144,18 @@ def _join(parts, path):
             for part in parts:
                 with open(part, "rb") as piece: shutil.copyfileobj(piece, file)
 
-# %% ../nbs/12_tables.ipynb #ccd32464
+# %% ../nbs/12_tables.ipynb #62c754bb
+def parts_of(output):
+    "The hidden folder of the parts of a file"
+    return output.with_name(f".{output.name}.parts")
+
+def rejected_of(output):
+    "Where the records stand that could not be labelled"
+    return output.with_name(f"{output.stem}.rejected.jsonl")
+
 def _parts_folder(source, output, text_column, model, columns):
     "The hidden folder of parts, new or left by the same command; an `InputError` when another one left it"
-    folder, status = output.with_name(f".{output.name}.parts"), Path(source).stat()
+    folder, status = parts_of(output), Path(source).stat()
     plan = dict(source=str(Path(source).resolve()), size=status.st_size, modified=status.st_mtime_ns, text_column=text_column, model=str(model), columns=columns, records_per_part=RECORDS_PER_PART)
     folder.mkdir(exist_ok=True)
     if not (folder/"plan.json").is_file():
@@ -166,7 +174,8 @@ def label_file(
 ) -> tuple: # (records labelled, records set aside)
     "Label a file of any size in constant memory; killed and started again, it goes on and writes the same file"
     from tqdm.auto import tqdm
-    for path in (output, output.with_name(f"{output.stem}.rejected.jsonl")): check_output(path)
+    check_output(output)
+    if not parts_of(output).is_dir(): check_output(rejected_of(output))  # a labelling that died at its very end may have left that one
     first = next((record for _, record, reason in records(source, text_column) if not reason), None)
     if first is None: raise InputError(f"{source} has no row that can be labelled. Give a file with a text in each row.")
     if replaced := [name for name in ("label", "score") if name in first]: log.warning(f"the column {replaced[0]!r} of {source} is replaced by the answer; rename it to keep it")
@@ -176,7 +185,7 @@ def label_file(
         for number in range(10**9):
             some = list(islice(everything, RECORDS_PER_PART))
             if not some: break
-            good, bad = _sorted_out(some, columns if output.suffix in (".csv", ".tsv") else None)
+            good, bad = _sorted_out(some, columns if output.suffix.lower() in (".csv", ".tsv") else None)
             labelled, rejected = labelled + len(good), rejected + len(bad)
             part = folder/f"{number:09}{output.suffix.lower()}"
             if not part.is_file():
@@ -203,7 +212,7 @@ def _finish(folder, output, rejected):
     whole = folder/f"whole{output.suffix.lower()}"
     _join(sorted(folder.glob(f"[0-9]*{output.suffix.lower()}")), whole)
     if rejected:
-        aside = output.with_name(f"{output.stem}.rejected.jsonl")
+        aside = rejected_of(output)
         _join(sorted(folder.glob("rejected-*")), folder/"rejected.jsonl")
         os.replace(folder/"rejected.jsonl", aside)
         log.warning(f"{rejected:,} records could not be labelled; they are in {aside.name} beside the output, each with the reason")

@@ -188,6 +188,20 @@ def test_a_large_file_in_constant_memory_and_after_a_kill(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
+def test_a_labelling_that_died_between_its_last_two_steps(tmp_path, monkeypatch):
+    from emotion_nbdev import tables
+    classifier = make_classifier("majority").fit(TEXTS, np.array(LABELS))
+    (tmp_path/"in.csv").write_text('text\nfine\n" "\n')
+    monkeypatch.setattr(tables.shutil, "rmtree", lambda folder: pytest.fail("died too late"))
+    right = os.replace
+    monkeypatch.setattr(tables.os, "replace", lambda old, new: (_ for _ in ()).throw(KeyboardInterrupt) if Path(new) == tmp_path/"out.csv" else right(old, new))
+    with pytest.raises(KeyboardInterrupt): tables.label_file(classifier, tmp_path/"in.csv", tmp_path/"out.csv")
+    monkeypatch.undo()
+    assert (tmp_path/"out.rejected.jsonl").is_file() and tables.label_file(classifier, tmp_path/"in.csv", tmp_path/"out.csv") == (1, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv", "out.rejected.jsonl"]
+    with pytest.raises(InputError, match="out.csv exists already"): tables.label_file(classifier, tmp_path/"in.csv", tmp_path/"out.csv")
+
+
 def predict_few(tmp_path):
     "Peak memory of labelling two messages, KiB"
     (tmp_path/"few.csv").write_text("id,text\n1,fine\n2,late\n")

@@ -153,6 +153,8 @@ def test_output_folder_that_exists(command, tmp_path):
 def test_output_folder_that_cannot_be_written(command, tmp_path):
     (tmp_path/"file").write_text("in the way")
     refused(command("run", "--output-dir", "file/run"), tmp_path, "file/run cannot be written")
+    refused(command("train", "--approach", "tfidf", "--output-dir", "file/model"), tmp_path, "file/.model.unfinished cannot be written")
+    refused(command("compare", "--output-dir", "file/compared"), tmp_path, "file/compared cannot be written")
 
 
 def test_unknown_checkpoint(command, tmp_path):
