@@ -28,8 +28,12 @@ class Temperature:
 
     def __call__(self, given:Answers, approach=None) -> Answers:
         "The same answers with other probabilities, under another name if there is one"
+        return replace(given, approach=approach or given.approach, probabilities=self.scale(given.probabilities))
+
+    def scale(self, probabilities) -> np.ndarray:
+        "Other probabilities, (n, classes), with the same order in each row"
         from scipy.special import softmax
-        return replace(given, approach=approach or given.approach, probabilities=softmax(np.log(np.clip(given.probabilities, 1e-12, 1)) / self.value, axis=1))
+        return softmax(np.log(np.clip(probabilities, 1e-12, 1)) / self.value, axis=1)
 
 # %% ../nbs/16_calibration.ipynb #3cd6fb7f
 @dataclass(frozen=True)

@@ -432,10 +432,12 @@ def show_tricks(
     table, # see trick_table
     rare:list, # class names
 ):
-    "Print what each trick gains, in points"
+    "Print what each trick reaches in percent, and what it gains in points"
     def points(value): return f"{100 * value:+.1f}"
-    show_table(["trick", "approach", "seeds", "macro-F1", "95 %", "accuracy", *(f"F1 {name}" for name in rare), "extra s", "verdict"],
-               [[row["trick"], row["approach"], str(row["seeds"]), points(row["macro_f1"]), f"{points(row['macro_f1_low'])} {points(row['macro_f1_high'])}", points(row["accuracy"]), *(points(row[f"F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}", row["verdict"]] for _, row in table.iterrows()])
+    def cells(row):
+        gain = f"{points(row['gain macro_f1'])} [{points(row['gain macro_f1_low'])}, {points(row['gain macro_f1_high'])}]" if row["trick"] != "plain" else ""
+        return [row["trick"], row["approach"], str(row["seeds"]), f"{100 * row['accuracy']:.1f}", f"{100 * row['macro_f1']:.1f}", gain, *(points(row[f"gain F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}", row["verdict"]]
+    show_table(["trick", "approach", "seeds", "accuracy", "macro-F1", "gain [95 %]", *(f"gain {name}" for name in rare), "extra s", "verdict"], [cells(row) for _, row in table.iterrows()])
 
 # %% ../nbs/20_cli.ipynb #6ec7f740
 @app.command()
@@ -444,6 +446,7 @@ def compare(
     approach:Annotated[str, typer.Option(help="features, fine-tuned or both")] = "features",
     seeds:Annotated[int, typer.Option(help="trainings of each trick", min=1)] = 3,
     budget:Annotated[Optional[str], typer.Option(help="stop after this time, such as 30m")] = None,
+    other:Annotated[Optional[list[str]], typer.Option(help="a further checkpoint to try in place of the encoder and beside it; may be given again")] = None,
     preset:Preset = None,
     train_file:TrainFile = None,
     validation_file:ValidationFile = None,
@@ -460,16 +463,16 @@ def compare(
         from emotion_nbdev.dataset import get_preset, load_data, to_frame
         from emotion_nbdev.tokenization import resolve_checkpoint
         from emotion_nbdev.tricks import choose_tricks, compare_tricks, plot_gain_and_cost, rare_classes, trick_table
-        chosen, limit, checkpoint = choose_tricks(tricks, approach), seconds_of(budget) if budget else float("inf"), model or get_preset(preset).checkpoint
-        resolve_checkpoint(checkpoint)
+        chosen, limit, checkpoint = choose_tricks(tricks, approach, other or []), seconds_of(budget) if budget else float("inf"), model or get_preset(preset).checkpoint
+        for name in (checkpoint, *(other or [])): resolve_checkpoint(name)
         data = load_data(dataset, train_file, validation_file, None, preset, text_column, label_column, max_train_samples, 42)
         cells, left_out = compare_tricks(data, checkpoint, output_dir, chosen, list(range(seed, seed + seeds)), limit)
         if left_out: logging.getLogger("emotion_nbdev").warning(f"{len(left_out)} of {len(left_out) + len(cells)} trainings were left out for want of time; the same command with more budget does them")
         validation, rare = to_frame(data["validation"]), rare_classes(to_frame(data["train"])["label"])
-        if not (table := trick_table(cells, validation["label"], rare)).empty:
+        if not (table := trick_table(cells, validation, rare)).empty:
             table.to_json(output_dir/"comparison.json", orient="records", indent=1, double_precision=6)
-            plot_gain_and_cost(table).figure.savefig(output_dir/"gain_and_cost.png", dpi=150, metadata={"Software": None})
-            typer.echo(f"Gain over the plain recipe in points, validation, n={len(validation):,}:")
+            if set(table["trick"]) - {"plain", "majority"}: plot_gain_and_cost(table).savefig(output_dir/"gain_and_cost.png", dpi=150, metadata={"Software": None})
+            typer.echo(f"Validation, n={len(validation):,}, in percent; gains over the plain recipe of the approach in points:")
             show_tricks(table, rare)
             typer.echo(f"\nTable and picture: {output_dir}")
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['training_arguments', 'validation_metrics', 'progress_callback', 'training_history', 'load_with_head', 'encode_for',
-           'training_rows', 'train', 'whole_checkpoint', 'last_checkpoint', 'FineTunedClassifier', 'training_record',
-           'writing_into', 'atomic_folder']
+           'training_rows', 'make_trainer', 'train', 'whole_checkpoint', 'last_checkpoint', 'FineTunedClassifier',
+           'training_record', 'writing_into', 'atomic_folder']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import json, os, shutil, tempfile
@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from tqdm.auto import tqdm
 
 from .dataset import InputError, class_names, log
-from .features import best_device, compute_dtype, encoder_batches, native_bfloat16, quiet_transformers
+from .features import best_device, compute_dtype, computing, encoder_batches, native_bfloat16, quiet_transformers
 from .tokenization import EMBEDDED_CHECKPOINT, encode, load_tokenizer, resolve_checkpoint, token_limit
 
 # %% ../nbs/07_fine_tuning.ipynb #9b0f2f42
@@ -115,6 +115,28 @@ def training_rows(
     from datasets import Dataset
     return Dataset.from_dict({**encode_for(model, tokenizer, texts)[0], "labels": [model.config.label2id[label] for label in labels]})
 
+# %% ../nbs/07_fine_tuning.ipynb #872124f7
+def make_trainer(
+    tokenizer,
+    rows, # see training_rows
+    validation_rows, # the same, or None
+    arguments, # see training_arguments
+    loss=None, # this and the next: see train
+    patience:int=None,
+    **model, # `model=…`, or `model_init=…`: a function that makes one
+):
+    "The Trainer with padding by batch, our metrics and our progress bar"
+    import torch
+    from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback, Trainer
+    counts = torch.bincount(torch.tensor(rows["labels"]))
+    def of_batch(outputs, labels, num_items_in_batch=None):
+        logits = outputs.logits.float()
+        return loss(logits, labels, torch.nn.functional.pad(counts, (0, logits.shape[1] - len(counts))).to(logits.device), arguments.label_smoothing_factor)
+    trainer = Trainer(**model, args=arguments, train_dataset=rows, eval_dataset=validation_rows, processing_class=tokenizer, data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=validation_metrics,
+                      callbacks=[progress_callback(), *([EarlyStoppingCallback(patience)] if patience else [])], compute_loss_func=loss and of_batch)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
 # %% ../nbs/07_fine_tuning.ipynb #91151e16
 def train(
     model, # see load_with_head; its weights are changed
@@ -128,16 +150,10 @@ def train(
     **settings, # further ones of training_arguments
 ) -> pd.DataFrame: # see training_history
     "Fine-tune with the Trainer, from the last whole checkpoint where there is one"
-    import torch
-    from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback, Trainer
-    counts = torch.bincount(torch.tensor(rows["labels"]), minlength=model.config.num_labels).to(model.device)
     with tempfile.TemporaryDirectory() as temporary:
         folder = checkpoints or temporary
         arguments = training_arguments(folder, -(-len(rows) // batch_size), model.config.hidden_size, batch_size=batch_size, evaluate=validation_rows is not None, resumable=checkpoints is not None, **settings)
-        trainer = Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=validation_rows, processing_class=tokenizer,
-                          data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=validation_metrics, callbacks=[progress_callback(), *([EarlyStoppingCallback(patience)] if patience else [])],
-                          compute_loss_func=loss and (lambda outputs, labels, num_items_in_batch=None: loss(outputs.logits.float(), labels, counts, arguments.label_smoothing_factor)))
-        trainer.remove_callback(PrinterCallback)
+        trainer = make_trainer(tokenizer, rows, validation_rows, arguments, loss, patience, model=model)
         with quiet_transformers(): trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # predict in float32 from here on
     model.eval()
@@ -209,11 +225,11 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         "(number of texts, number of classes), columns in the order of `classes_`; keeps the account of what was cut in `truncation_`"
         import torch
         encoded, self.truncation_ = encode_for(self.model_, self.tokenizer_, texts)
-        device, lower = self.model_.device, compute_dtype(self.dtype, self.model_.device) == torch.bfloat16
+        lower = compute_dtype(self.dtype, self.model_.device) == torch.bfloat16
         columns = [self.model_.config.label2id[name] for name in self.classes_]
         probabilities = np.empty((len(texts), len(columns)))
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
-            for indices, _, output in encoder_batches(self.model_, self.tokenizer_, encoded, 4096 if lower else 1024, "predicting"):
+        with computing(self.model_, lower):
+            for indices, _, output in encoder_batches(self.model_, self.tokenizer_, encoded, 2048 if lower else 1024, "predicting"):
                 probabilities[indices] = output.logits.double().softmax(-1).cpu().numpy()[:, columns]
         return probabilities
 

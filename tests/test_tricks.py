@@ -8,7 +8,10 @@ from conftest import ROWS, call
 from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.improvements import HandMadeFeatures, LogitAdjusted, Resampled, SoftVoting, adjusted_loss, balanced_places, focal_loss, side_by_side, stacking, weighted_loss
 from emotion_nbdev.classifiers import TfidfClassifier
-from emotion_nbdev.tricks import choose_tricks, gain_intervals, verdict
+from emotion_nbdev.evaluation import Answers
+from emotion_nbdev.few_labels import ContrastiveClassifier, draw_pairs, examples_per_class
+from emotion_nbdev.search import SearchedFineTuning, SearchedHead, open_study, trials_left
+from emotion_nbdev.tricks import calibration_of, choose_tricks, gain_intervals, verdict
 
 LABELS, TEXTS = map(list, zip(*((label, f"{text} {number}") for number in range(4) for label, texts in ROWS.items() for text in texts[:1 + (label == "joy")])))
 
@@ -35,8 +38,9 @@ def test_losses_train_through_the_trainer(loss, tiny_checkpoint, tmp_path):
 
 def test_resampling_changes_training_only():
     labels = np.array(["a"] * 10 + ["b"] * 3)
-    up, down = balanced_places(labels), balanced_places(labels, "down")
+    up, down, even = balanced_places(labels), balanced_places(labels, "down"), balanced_places(labels, "even")
     assert set(up) == set(range(13)) and (labels[up] == "b").sum() == 10 and (labels[down] == "a").sum() == (labels[down] == "b").sum() == 3
+    assert (labels[even] == "a").sum() == (labels[even] == "b").sum() == 6 and len(set(even[labels[even] == "a"])) == 6 and set(np.flatnonzero(labels == "b")) < set(even)
 
 
 def test_gains_by_hand():
@@ -47,15 +51,73 @@ def test_gains_by_hand():
     assert (verdict(.001, .2), verdict(-.2, .0), verdict(-.01, .2)) == ("pays", "does not", "cannot tell at this size")
 
 
+def test_a_search_that_was_stopped_goes_on(tiny_checkpoint, tmp_path):
+    head = SearchedHead(tiny_checkpoint, trials=3, study_path=tmp_path/"study.db", folds=2).fit(TEXTS, np.array(LABELS))
+    before = [tuple(trial.params.items()) for trial in head.study_.trials]
+    more = SearchedHead(tiny_checkpoint, trials=5, study_path=tmp_path/"study.db", folds=2).fit(TEXTS, np.array(LABELS))
+    tried = [tuple(trial.params.items()) for trial in more.study_.trials]
+    assert tried[:3] == before and len(before) == 3 and len(set(tried)) == 5
+    assert more.study_.best_params["C"] == more.classifier_.named_steps["head"].C and trials_left(open_study(tmp_path/"study.db"), 4) == 0
+
+
+def test_the_trainer_searches_and_the_best_settings_train(tiny_checkpoint, tmp_path):
+    searched = SearchedFineTuning(tiny_checkpoint, trials=3, study_path=tmp_path/"study.db", epochs=1).fit(TEXTS, np.array(LABELS), validation=(TEXTS[:6], LABELS[:6]))
+    assert len(searched.study_.trials) == 3 and searched.classifier_.learning_rate == searched.study_.best_params["learning_rate"]
+    assert all(trial.intermediate_values for trial in searched.study_.trials)  # each epoch was reported, or nothing could be pruned
+    assert set(searched.classes_) == set(LABELS) and np.allclose(searched.predict_proba(TEXTS).sum(1), 1)
+
+
+def test_pairs_bring_a_class_together(tiny_checkpoint):
+    pairs = draw_pairs(LABELS, rounds=2)
+    labels = np.array(LABELS)
+    assert ((labels[pairs["first"]] == labels[pairs["second"]]) == pairs["same"].astype(bool)).all() and pairs["same"].mean() == .5
+    trained = ContrastiveClassifier(tiny_checkpoint, rounds=5, learning_rate=3e-3).fit(TEXTS, labels)
+    def contrast(vectors):
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines, same = unit @ unit.T, labels[:, None] == labels
+        return cosines[same].mean() - cosines[~same].mean()
+    from emotion_nbdev.features import FeatureExtractor
+    before = contrast(FeatureExtractor(tiny_checkpoint, dtype="float32", cache=False).fit().transform(TEXTS))
+    assert contrast(trained.classifier_.named_steps["features"].transform(TEXTS)) > before + .05
+    again = ContrastiveClassifier(tiny_checkpoint, rounds=5, learning_rate=3e-3).fit(TEXTS, labels)
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), trained.predict_proba(TEXTS))
+
+
+def test_examples_are_nested_and_of_the_number_asked():
+    labels = np.array(["a"] * 20 + ["b"] * 9)
+    few, more = examples_per_class(labels, 4, seed=3), examples_per_class(labels, {"a": 8, "b": 4}, seed=3)
+    assert set(few) < set(more) and ((labels[more] == "a").sum(), (labels[more] == "b").sum()) == (8, 4)
+
+
+def test_temperature_is_measured_on_the_other_half():
+    rng, right = np.random.default_rng(0), .7
+    labels = np.where(rng.random(4000) < right, "a", "b")
+    too_sure = Answers("sure", "validation", ["t"] * 4000, labels, np.tile([.99, .01], (4000, 1)), ["a", "b"])
+    before, after = calibration_of(too_sure)
+    assert before == pytest.approx(.99 - (labels == "a").mean()) and after < .03
+
+
+def test_other_checkpoints_stand_in_the_table(tmp_path, csv_file, tiny_checkpoint):
+    csv_file("train.csv", {label: [f"{text} {number}" for number in range(6) for text in texts] for label, texts in ROWS.items()}); csv_file("validation.csv")
+    import shutil
+    shutil.copytree(tiny_checkpoint, tmp_path/"twin")
+    done = call("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--other", "twin", "--tricks", "checkpoint-twin,beside-twin", "--seeds", 1, "--output-dir", "compared", cwd=tmp_path)
+    rows = {row["trick"]: row for row in json.loads((tmp_path/"compared"/"comparison.json").read_text())}
+    assert done.returncode == 0 and set(rows) == {"plain", "checkpoint-twin", "beside-twin"}, done.stderr
+    assert rows["checkpoint-twin"]["gain macro_f1"] == 0 and rows["checkpoint-twin"]["accuracy"] == rows["plain"]["accuracy"]
+    missing = call("compare", "--train-file", "train.csv", "--other", "nowhere/to-be-found", "--output-dir", "other", cwd=tmp_path, HF_HUB_OFFLINE="1")
+    assert missing.returncode == 2 and missing.stderr.count("\n") == 1 and not (tmp_path/"other").exists(), missing.stderr
+
+
 def test_the_command_stopped_and_taken_up_again(tmp_path, csv_file, tiny_checkpoint):
     csv_file("train.csv", {label: [f"{text} {number}" for number in range(6) for text in texts] for label, texts in ROWS.items()}); csv_file("validation.csv")
-    command = ("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--tricks", "hand-made,up-sampling,with-tfidf", "--seeds", 2, "--output-dir", "compared")
+    command = ("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--tricks", "hand-made,up-sampling,with-tfidf,vote-with-tfidf", "--seeds", 2, "--output-dir", "compared")
     stopped = call(*command, "--budget", "0s", cwd=tmp_path)
     assert stopped.returncode == 0 and "left out for want of time" in stopped.stderr and not (tmp_path/"compared"/"comparison.json").exists(), stopped.stderr
     done = call(*command, cwd=tmp_path)
     assert done.returncode == 0 and "with-tfidf" in done.stdout and "hand-made" in done.stdout, done.stderr
     rows = json.loads((tmp_path/"compared"/"comparison.json").read_text())
-    assert {(row["trick"], row["seeds"]) for row in rows} == {("hand-made", 2), ("up-sampling", 2), ("with-tfidf", 2)} and (tmp_path/"compared"/"gain_and_cost.png").is_file()
+    assert {(row["trick"], row["seeds"]) for row in rows} == {(name, 2) for name in ("plain", "tfidf-every-sign", "hand-made", "up-sampling", "with-tfidf", "vote-with-tfidf")} and (tmp_path/"compared"/"gain_and_cost.png").is_file()
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path/"compared"/"cells").iterdir()}
     again = call(*command, cwd=tmp_path)
     assert again.returncode == 0 and again.stdout == done.stdout and {path.name: path.stat().st_mtime_ns for path in (tmp_path/"compared"/"cells").iterdir()} == before
