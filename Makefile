@@ -18,8 +18,8 @@ run: install  ## from texts to a fine-tuned model, on the embedded corpus
 	"$(BIN)/emotion-nbdev" run
 test: install  ## everything that proves the project
 	PATH="$(BIN):$$PATH" tools/check.sh
-bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3
-	"$(BIN)/python" benchmarks/bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3)
+bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3 SIZE=distilbert
+	"$(BIN)/python" benchmarks/bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3) --size $(or $(SIZE),embedded)
 notebooks: install  ## execute the notebooks in place and store their outputs
 	PATH="$(BIN):$$PATH" python tools/execute.py
 export: install  ## clean the notebooks, export the modules, write README.md

@@ -7,18 +7,18 @@ import numpy as np
 import psutil
 import torch
 import typer
-from transformers import AutoModel, AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments, pipeline
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments, pipeline
 from transformers.utils import logging
 
 from emotion_nbdev.dataset import load_data, load_files, to_frame
-from emotion_nbdev.features import FeatureExtractor, native_bfloat16, pool
+from emotion_nbdev.features import FeatureExtractor, best_device, native_bfloat16, pool
 from emotion_nbdev.fine_tuning import FineTunedClassifier, training_arguments, training_rows
 from emotion_nbdev.onnx_features import OnnxFeatureExtractor
 from emotion_nbdev.speed import OnnxClassifier, export_onnx
 from emotion_nbdev.tokenization import load_tokenizer, resolve_checkpoint
 
-HERE, CHECKPOINT = Path(__file__).parent, resolve_checkpoint()
-BFLOAT16 = native_bfloat16()
+HERE, DEVICE = Path(__file__).parent, best_device()
+BFLOAT16 = native_bfloat16(DEVICE)
 
 
 class Peak:
@@ -65,20 +65,38 @@ def rows_of(task, measured, texts, agreement=lambda result: None, scale=1, chapt
                  agreement=agreement(result), peak_mib=round(peak), share_of_peak=share(name, medians[name])) for name, (seconds, result, peak) in measured.items()]
 
 
-def matmul_peak(dtype, size=2048):
+def distilbert_sized(folder):
+    "A checkpoint of DistilBERT's shape with random weights, which serve for speed, and the embedded tokenizer"
+    from transformers import DistilBertConfig, DistilBertModel
+    torch.manual_seed(0)
+    tokenizer = load_tokenizer()
+    DistilBertModel(DistilBertConfig(vocab_size=len(tokenizer))).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def wait():
+    "Until the accelerator has done what it was told"
+    if DEVICE.type == "cuda": torch.cuda.synchronize()
+
+
+def matmul_peak(dtype):
     "Multiply-add operations a second, times two, of the best of ten large matrix products"
-    a, b = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
+    size = 2048 if DEVICE.type == "cpu" else 8192
+    a, b = (torch.randn(size, size, dtype=dtype, device=DEVICE) for _ in range(2))
     best = 0
     for _ in range(10):
+        wait()
         started = time.perf_counter()
         a @ b
+        wait()
         best = max(best, 2 * size**3 / (time.perf_counter() - started))
     return best
 
 
 def useful_operations(lengths, config):
     "Multiply-add operations, times two, that an encoder needs for texts without any padding"
-    layers, hidden, inner = config.num_hidden_layers, config.hidden_size, config.intermediate_size
+    layers, hidden, inner = config.num_hidden_layers, config.hidden_size, getattr(config, "intermediate_size", None) or config.hidden_dim  # DistilBERT's name for it
     lengths = np.asarray(lengths, dtype=float)
     return float(layers * (lengths.sum() * 2 * (4 * hidden**2 + 2 * hidden * inner) + (lengths**2).sum() * 4 * hidden))
 
@@ -88,21 +106,22 @@ def worst_cosine(reference):
     return compare
 
 
-def features_task(texts, rounds):
-    tokenizer, model = load_tokenizer(), AutoModel.from_pretrained(CHECKPOINT, dtype=torch.float32).eval()
+def features_task(checkpoint, texts, rounds):
+    tokenizer, model = load_tokenizer(), AutoModel.from_pretrained(checkpoint, dtype=torch.float32).eval().to(DEVICE)
     def chapter():  # the whole split padded to its longest text, a thousand at a time
         encoded, parts = tokenizer(texts, padding=True, truncation=True, return_tensors="pt"), []
         for start in range(0, len(texts), 1000):
-            batch = {name: tensor[start:start + 1000] for name, tensor in encoded.items()}
-            with torch.no_grad(): parts.append(pool(model(**batch).last_hidden_state, batch["attention_mask"]))
+            batch = {name: tensor[start:start + 1000].to(DEVICE) for name, tensor in encoded.items() if name in ("input_ids", "attention_mask")}
+            with torch.no_grad(): parts.append(pool(model(**batch).last_hidden_state, batch["attention_mask"]).cpu())
         return torch.cat(parts).numpy()
-    pipe = pipeline("feature-extraction", model=str(CHECKPOINT), tokenizer=tokenizer, device="cpu", framework="pt")
+    pipe = pipeline("feature-extraction", model=str(checkpoint), tokenizer=tokenizer, device=DEVICE)
     def piped(size): return lambda: np.stack([np.asarray(states)[0].mean(0) for states in pipe(texts, batch_size=size)])
-    ours = {f"ours-{dtype}": FeatureExtractor(dtype=dtype, cache=False).fit() for dtype in (["bfloat16"] if BFLOAT16 else []) + ["float32"]} | {"ours-onnx-float32": OnnxFeatureExtractor(cache=False).fit()}
+    ours = {f"ours-{dtype}": FeatureExtractor(checkpoint, dtype=dtype, cache=False).fit() for dtype in (["bfloat16"] if BFLOAT16 else []) + ["float32"]}
+    if DEVICE.type == "cpu": ours["ours-onnx-float32"] = OnnxFeatureExtractor(checkpoint, cache=False).fit()
     variants = {"chapter": chapter, "pipeline-1": piped(1)}
     try:
         from sentence_transformers import SentenceTransformer
-        sentences = SentenceTransformer(str(CHECKPOINT), device="cpu")
+        sentences = SentenceTransformer(str(checkpoint), device=str(DEVICE))
         for size in (32, 64, 128): variants[f"sentence-transformers-{size}"] = lambda size=size: sentences.encode(texts, batch_size=size, show_progress_bar=False)
     except ImportError: print("sentence-transformers is not installed: left out", file=sys.stderr)
     for name, extractor in ours.items():
@@ -112,7 +131,7 @@ def features_task(texts, rounds):
     work, peaks = useful_operations([len(ids) for ids in tokenizer(texts)["input_ids"]], model.config), {"bfloat16": matmul_peak(torch.bfloat16), "float32": matmul_peak(torch.float32)}
     share = lambda name, seconds: round(work / seconds / peaks["bfloat16" if "bfloat16" in name else "float32"], 3)
     rows = rows_of("features", measured, len(texts), worst_cosine(measured["ours-float32"][1]), share=share)
-    best = ours["ours-bfloat16" if BFLOAT16 else "ours-onnx-float32"]
+    best = ours["ours-bfloat16" if BFLOAT16 else "ours-float32"]
     for times in (1, 4, 16):
         some = (texts * times)[:len(texts) * times // 4]
         seconds, _, peak = interleaved({"ours": lambda: best.transform(some)}, 1)["ours"]
@@ -120,14 +139,16 @@ def features_task(texts, rounds):
     return rows, peaks
 
 
-def train_task(texts, labels, names, rounds):
+def train_task(checkpoint, texts, labels, names, rounds):
     "Seconds an epoch of 16,000, from the steps after the second"
     class Clock(TrainerCallback):
         def __init__(self): self.times = []
-        def on_step_end(self, *arguments, **_): self.times.append(time.perf_counter())
+        def on_step_end(self, *arguments, **_):
+            wait()
+            self.times.append(time.perf_counter())
     def timed(arguments, collator, batch_size, tokenizer_options):
         tokenizer = load_tokenizer()
-        model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, num_labels=len(names), dtype=torch.float32, label2id={name: number for number, name in enumerate(names)}, id2label=dict(enumerate(names)))
+        model = AutoModelForSequenceClassification.from_pretrained(checkpoint, num_labels=len(names), dtype=torch.float32, label2id={name: number for number, name in enumerate(names)}, id2label=dict(enumerate(names)))
         rows = training_rows(model, tokenizer, texts, labels) if not tokenizer_options else None
         if rows is None:
             from datasets import Dataset
@@ -137,7 +158,7 @@ def train_task(texts, labels, names, rounds):
         trainer.train()
         done = len(clock.times) - 2
         return (clock.times[-1] - clock.times[1]) / (done * batch_size) * 16_000, None
-    common = dict(num_train_epochs=1, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", use_cpu=True, dataloader_pin_memory=False)
+    common = dict(num_train_epochs=1, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", use_cpu=DEVICE.type == "cpu", dataloader_pin_memory=DEVICE.type != "cpu")
     def chapter():
         with tempfile.TemporaryDirectory() as folder: return timed(TrainingArguments(folder, per_device_train_batch_size=64, learning_rate=2e-5, weight_decay=.01, **common), None, 64, dict(padding=True, truncation=True))
     def peer():
@@ -145,14 +166,14 @@ def train_task(texts, labels, names, rounds):
     def ours(batch_size):
         def run():
             with tempfile.TemporaryDirectory() as folder:
-                arguments = training_arguments(folder, -(-len(texts) // batch_size), 384, epochs=1, batch_size=batch_size, evaluate=False)
+                arguments = training_arguments(folder, -(-len(texts) // batch_size), AutoConfig.from_pretrained(checkpoint).hidden_size, epochs=1, batch_size=batch_size, evaluate=False)
                 return timed(arguments, DataCollatorWithPadding, batch_size, {})
         return run
     return rows_of("fine-tuning, an epoch of 16,000", interleaved({"chapter": chapter, "trainer-grouped-bfloat16": peer, "ours-batch-64": ours(64), "ours-batch-32": ours(32)}, rounds), len(texts))
 
 
 def predict_task(folder, texts, rounds):
-    pipe = pipeline("text-classification", model=str(folder), device="cpu")
+    pipe = pipeline("text-classification", model=str(folder), device=DEVICE)
     models = {"ours-float32": FineTunedClassifier.load(folder), "ours-onnx-float32": OnnxClassifier.load(folder)}
     if BFLOAT16: models["ours-bfloat16"] = FineTunedClassifier.load(folder, dtype="bfloat16")
     variants = {f"pipeline-{size}": lambda size=size: np.array([answer["label"] for answer in pipe(texts, batch_size=size)]) for size in (1, 8, 64)}
@@ -165,7 +186,7 @@ def predict_task(folder, texts, rounds):
 def single_task(folder, texts, rounds):
     "One message at a time, warm"
     texts = texts[:100]
-    pipe, onnx, ours = pipeline("text-classification", model=str(folder), device="cpu"), OnnxClassifier.load(folder), FineTunedClassifier.load(folder)
+    pipe, onnx, ours = pipeline("text-classification", model=str(folder), device=DEVICE), OnnxClassifier.load(folder), FineTunedClassifier.load(folder)
     def one_by_one(answer):
         def run():
             times, results = [], []
@@ -191,8 +212,8 @@ def cold_task(folder, rounds):
     return rows_of("prediction, from cold", measured, 1, lambda output: float(label in output))
 
 
-def main(texts: int = 1000, rounds: int = 5, train_texts: int = 640, output: Path = HERE/"results.json"):
-    "Measure everything, print a table, write results.json. EMOTION_DATA may name a folder with train.txt and validation.txt."
+def main(texts: int = 1000, rounds: int = 5, train_texts: int = 640, size: str = "embedded", output: Path = None):
+    "Measure everything, print a table, write results.json. EMOTION_DATA may name a folder with train.txt and validation.txt; size `distilbert` measures features and training only, with random weights."
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     folder = os.environ.get("EMOTION_DATA")
@@ -201,14 +222,16 @@ def main(texts: int = 1000, rounds: int = 5, train_texts: int = 640, output: Pat
     repeated = train.loc[np.resize(np.arange(len(train)), max(texts, train_texts))].reset_index(drop=True)
     some, names = repeated["text"][:texts].tolist(), data["train"].features["label"].names
     with tempfile.TemporaryDirectory() as scratch:
-        model = Path(scratch)/"model"
-        FineTunedClassifier(epochs=3, label_names=names).fit(train["text"][:4800].tolist(), train["label"][:4800].tolist()).save(model)
-        export_onnx(model, validation["text"].tolist(), validation["label"])
-        rows, peaks = features_task(some, rounds)
-        rows += predict_task(model, some, rounds) + single_task(model, some, rounds) + cold_task(model, rounds)
-    rows += train_task(repeated["text"][:train_texts].tolist(), repeated["label"][:train_texts].tolist(), names, min(rounds, 3))
-    machine = dict(date=time.strftime("%Y-%m-%d"), cores=os.cpu_count(), threads=torch.get_num_threads(), native_bfloat16=BFLOAT16, torch=torch.__version__, data="public dataset, training texts" if folder else "embedded corpus",
-                   command=f"make bench TEXTS={texts} ROUNDS={rounds}", matmul_gflops={name: round(peak / 1e9) for name, peak in peaks.items()})
+        checkpoint, model = distilbert_sized(Path(scratch)/"checkpoint") if size == "distilbert" else resolve_checkpoint(), Path(scratch)/"model"
+        rows, peaks = features_task(checkpoint, some, rounds)
+        if size != "distilbert":
+            FineTunedClassifier(epochs=3, label_names=names).fit(train["text"][:4800].tolist(), train["label"][:4800].tolist()).save(model)
+            export_onnx(model, validation["text"].tolist(), validation["label"])
+            rows += predict_task(model, some, rounds) + single_task(model, some, rounds) + cold_task(model, rounds)
+        rows += train_task(checkpoint, repeated["text"][:train_texts].tolist(), repeated["label"][:train_texts].tolist(), names, min(rounds, 3))
+    output = output or HERE/("results.json" if (size, DEVICE.type) == ("embedded", "cpu") else f"results-{size}-{DEVICE.type}.json")
+    machine = dict(date=time.strftime("%Y-%m-%d"), device=torch.cuda.get_device_name() if DEVICE.type == "cuda" else DEVICE.type, size=size, cores=os.cpu_count(), threads=torch.get_num_threads(), native_bfloat16=BFLOAT16, torch=torch.__version__, data="public dataset, training texts" if folder else "embedded corpus",
+                   command=f"make bench TEXTS={texts} ROUNDS={rounds}" + (f" SIZE={size}" if size != "embedded" else ""), matmul_gflops={name: round(peak / 1e9) for name, peak in peaks.items()})
     output.write_text(json.dumps(dict(machine=machine, rows=rows), indent=1) + "\n", encoding="utf-8")
     import pandas as pd
     print(pd.DataFrame(rows).drop(columns=["rounds"]).to_string(index=False, na_rep=""))

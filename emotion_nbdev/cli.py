@@ -467,7 +467,7 @@ def compare(
         for name in (checkpoint, *(other or [])): resolve_checkpoint(name)
         data = load_data(dataset, train_file, validation_file, None, preset, text_column, label_column, max_train_samples, 42)
         cells, left_out = compare_tricks(data, checkpoint, output_dir, chosen, list(range(seed, seed + seeds)), limit)
-        if left_out: logging.getLogger("emotion_nbdev").warning(f"{len(left_out)} of {len(left_out) + len(cells)} trainings were left out for want of time; the same command with more budget does them")
+        if left_out: logging.getLogger("emotion_nbdev").warning(f"{len(left_out)} of {len(left_out) + len(cells)} trainings were left out; the same command does those for which the time was too short")
         validation, rare = to_frame(data["validation"]), rare_classes(to_frame(data["train"])["label"])
         if not (table := trick_table(cells, validation, rare)).empty:
             table.to_json(output_dir/"comparison.json", orient="records", indent=1, double_precision=6)

@@ -30,6 +30,7 @@ def examples_per_class(
     "Draw messages of each class; an `InputError` when a class has too few"
     labels, rng = np.asarray(labels), np.random.default_rng(seed)
     wanted = per_class if isinstance(per_class, dict) else dict.fromkeys(np.unique(labels), per_class)
+    if unknown := set(wanted) - set(labels): raise InputError(f"no message is labelled {min(unknown)!r}. Known: {', '.join(sorted(set(labels)))}.")
     orders = {name: rng.permutation(np.flatnonzero(labels == name)) for name in np.unique(labels)}
     for name, number in wanted.items():
         if len(orders[name]) < number: raise InputError(f"{number} examples of {str(name)!r} are wanted, the data have {len(orders[name])}. Ask for fewer, or label more.")
@@ -71,6 +72,7 @@ def label_next(
         part = train.iloc[examples_per_class(train["label"], wanted, seed)]
         return _scores(clone(classifier).fit(part["text"].tolist(), part["label"].to_numpy()), validation)["macro_f1"]
     even = dict.fromkeys(names, per_class)
+    examples_per_class(train["label"], 2 * per_class)  # are there enough of each?
     start = [macro_f1(even, seed) for seed in seeds]
     for name in names: gains[name] = [macro_f1(even | {name: 2 * per_class}, seed) - before for seed, before in zip(seeds, start)]
     table = pd.DataFrame({name: dict(gain=np.mean(values), lowest=min(values), highest=max(values)) for name, values in gains.items()}).T
@@ -151,7 +153,7 @@ class ContrastiveClassifier(Wrapper):
         from transformers import set_seed
         set_seed(self.seed)
         texts, labels = list(texts), np.asarray(labels)
-        self.classifier_ = features_classifier(self.checkpoint, self.head, self.seed)
+        self.classifier_ = features_classifier(self.checkpoint, self.head and clone(self.head), self.seed)
         extractor = FeatureExtractor(self.checkpoint, dtype="float32", cache=False).fit()
         train_on_pairs(extractor, texts, draw_pairs(labels, self.rounds, self.most, self.seed), learning_rate=self.learning_rate, seed=self.seed)
         self.classifier_.steps[0] = ("features", FrozenEstimator(extractor))  # its weights are no longer those of the checkpoint

@@ -152,7 +152,7 @@ class LayerExtractor(TransformerMixin, BaseEstimator):
 
 # %% ../nbs/10_improvements.ipynb #b46fe186
 HAND_MADE = {"words": r"\S+", "question marks": r"\?", "exclamation marks": r"!", "dots": r"\.\.|…", "elongations": r"(\w)\1\1", "words in capitals": r"\b[A-Z]{2,}\b", "emoji": EMOJI,
-             "hashtags": r"#\w", "mentions": r"@\w", "digits": r"\d", "negations": NEGATION, "I, me, my": r"\b(?:I|me|my|Me|My)\b", "you, your": r"(?i)\byou(?:r|rs)?\b"}
+             "hashtags": r"#\w", "mentions": r"@\w", "digits": r"\d", "negations": NEGATION, "I, me, my": r"(?i)\b(?:i|me|my)\b", "you, your": r"(?i)\byou(?:r|rs)?\b"}
 
 class HandMadeFeatures(TransformerMixin, BaseEstimator):
     "Counts of what a person would look at: log(1 + count) of each pattern of `HAND_MADE`"
@@ -221,7 +221,7 @@ def stacking(
     folds:int=5,
     seed:int=42,
 ):
-    "Logistic regression on the out-of-fold probabilities of several classifiers of texts"
+    "Logistic regression on the out-of-fold probabilities of several classifiers of texts; they are trained on places among the sorted label names, so none may insist on names"
     from sklearn.ensemble import StackingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold

@@ -47,7 +47,7 @@ def graph_batches(
     "Run a graph over texts of similar length together; yields (indices of the texts, attention mask, output)"
     from tqdm.auto import tqdm
     names = [entry.name for entry in session.get_inputs()]
-    with tqdm(total=len(input_ids), unit="text", disable=None, leave=False) as bar:
+    with tqdm(total=len(input_ids), unit="text", disable=True if len(input_ids) == 1 else None, leave=False) as bar:
         for indices in length_sorted_batches([len(ids) for ids in input_ids], tokens_per_batch):
             ids = np.full((len(indices), max(2, *(len(input_ids[index]) for index in indices))), pad_id)  # (batch, tokens)
             mask = np.zeros_like(ids)

@@ -7,12 +7,14 @@ __all__ = ['FEATURES', 'FINE_TUNED', 'TRICKS', 'Trick', 'WithoutSuspects', 'chec
            'combined_cell', 'open_comparison', 'compare_tricks', 'gain_intervals', 'verdict', 'rare_classes',
            'calibration_of', 'cell_scores', 'trick_table', 'plot_gain_and_cost']
 
-# %% ../nbs/18_tricks.ipynb #094e8848
-import json, os, re
+# %% ../nbs/18_tricks.ipynb #57507f9c
+import json, os
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Callable
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -39,6 +41,7 @@ class Trick:
     exercise:str          # of the chapter
     make:Callable=None    # (checkpoint, class names, seed) -> untrained classifier of texts
     members:tuple=()      # of (approach, trick name), when nothing is trained
+    across_seeds:bool=False # do the members take part with all seeds?
     combine:Callable=None # (list of probabilities (n, classes), one a member; shares of the classes in training) -> probabilities (n, classes)
 
 # %% ../nbs/18_tricks.ipynb #099836ad
@@ -55,7 +58,9 @@ class WithoutSuspects(Wrapper):
         "Rank the labels by models that have not seen them, leave out the worst, and train; `more` goes to the classifier"
         texts, labels = np.array(list(texts), dtype=object), np.asarray(labels)
         ranked = suspects(out_of_fold(judges(self.checkpoint, self.seed), texts, labels, seed=self.seed))
-        kept = np.sort(ranked["row"].to_numpy()[int(self.share * len(labels)):] - 1)
+        worst = ranked.head(int(self.share * len(labels)))
+        spare = worst["label"].map(ranked["label"].value_counts()) - 2  # two of each class stay
+        kept = np.setdiff1d(np.arange(len(labels)), worst["row"][worst.groupby("label").cumcount() < spare] - 1)
         self.classifier_ = clone(self.classifier).fit(texts[kept].tolist(), labels[kept], **more)
         self.classes_ = self.classifier_.classes_
         return self
@@ -67,7 +72,7 @@ def _logistic(**settings):
 
 def _frozen(name, exercise, make): return Trick(name, exercise, lambda checkpoint, names, seed: make(checkpoint, seed))
 def _tuned(name, exercise, **settings): return Trick(name, exercise, lambda checkpoint, names, seed: FineTunedClassifier(checkpoint, label_names=names, seed=seed, **settings))
-def _vote(name, *members): return Trick(name, "ensembles", members=members, combine=lambda given, shares: np.mean(given, axis=0))
+def _vote(name, *members, across_seeds=False): return Trick(name, "ensembles", members=members, across_seeds=across_seeds, combine=lambda given, shares: np.mean(given, axis=0))
 def _adjusted(approach): return Trick("logit-adjustment", "class imbalance", members=((approach, "plain"),), combine=lambda given, shares: adjust(given[0], shares))
 def _every_sign(seed): return TfidfClassifier(token_pattern=EVERY_SIGN, seed=seed)
 
@@ -95,6 +100,7 @@ FINE_TUNED = [_tuned("plain", ""),
               _adjusted("fine-tuned"),
               _tuned("early-stopping", "beyond the chapter", patience=1),
               _vote("vote-with-tfidf", ("fine-tuned", "plain"), ("features", "tfidf-every-sign")),
+              _vote("vote-of-seeds", ("fine-tuned", "plain"), across_seeds=True),
               _vote("vote-of-smoothings", *(("fine-tuned", name) for name in ("plain", "smoothing-0", "smoothing-0.2"))),
               Trick("without-suspects", "cleaning labels", lambda checkpoint, names, seed: WithoutSuspects(FineTunedClassifier(checkpoint, label_names=names, seed=seed), checkpoint, seed=seed)),
               Trick("contrastive", "few labels", lambda checkpoint, names, seed: ContrastiveClassifier(checkpoint, seed=seed)),
@@ -105,10 +111,10 @@ def checkpoint_tricks(
     other, # checkpoint, see resolve_checkpoint
 ) -> dict: # approach -> list of Trick
     "Another encoder in place of the usual one, and beside it"
-    name = Path(other).name
-    return {"features": [_frozen(f"checkpoint-{name}", "larger models", lambda checkpoint, seed: features_classifier(other, seed=seed)),
-                         _frozen(f"beside-{name}", "several models", lambda checkpoint, seed: side_by_side([FeatureExtractor(checkpoint), FeatureExtractor(other)], seed=seed))],
-            "fine-tuned": [Trick(f"checkpoint-{name}", "larger models", lambda checkpoint, names, seed: FineTunedClassifier(other, label_names=names, seed=seed))]}
+    def encoder(): return FeatureExtractor(other, cache=False)  # each pays for its encoding
+    return {"features": [_frozen(f"checkpoint {other}", "larger models", lambda checkpoint, seed: side_by_side([encoder()], seed=seed)),
+                         _frozen(f"beside {other}", "several models", lambda checkpoint, seed: side_by_side([FeatureExtractor(checkpoint), encoder()], seed=seed))],
+            "fine-tuned": [Trick(f"checkpoint {other}", "larger models", lambda checkpoint, names, seed: FineTunedClassifier(other, label_names=names, seed=seed))]}
 
 # %% ../nbs/18_tricks.ipynb #55b52ed0
 def choose_tricks(
@@ -134,13 +140,14 @@ def run_cell(
     checkpoint, # of the encoder
     seed:int,
 ) -> dict: # JSON types only
-    "Train a trick on the training split and let it answer validation, which also chooses the epoch of a fine-tuned one"
+    "Train a trick on the training split and let it answer validation, which also chooses the epoch of a fine-tuned one; an `InputError` when it cannot be trained on these data"
     train, validation = to_frame(data["train"]), to_frame(data["validation"])
     classifier = trick.make(checkpoint, data["train"].features["label"].names, seed)
     more = {"validation": (validation["text"], validation["label"])} if approach == "fine-tuned" else {}
     reset_peak()
     started = perf_counter()
-    classifier.fit(train["text"].tolist(), train["label"].to_numpy(), **more)
+    try: classifier.fit(train["text"].tolist(), train["label"].to_numpy(), **more)
+    except ValueError as error: raise InputError(f"{trick.name}: {str(error).splitlines()[0]}") from None
     fitted = perf_counter()
     given = answers(trick.name, classifier, "validation", validation)
     return dict(approach=approach, trick=trick.name, exercise=trick.exercise, seed=seed, samples=given.samples, fit_seconds=round(fitted - started, 3), predict_seconds=round(perf_counter() - fitted, 3),
@@ -149,27 +156,32 @@ def run_cell(
 def combined_cell(
     approach:str,
     trick:Trick,
-    parts:list, # cells of its members, with one seed
+    seed:int,
+    parts:list, # cells of its members
     shares:pd.Series, # class name -> share of the training messages
 ) -> dict: # as run_cell; costs what its members cost together
     "Let a trick combine what others answered"
     given = trick.combine([np.array(part["probabilities"]) for part in parts], shares[parts[0]["classes"]].to_numpy())
-    return parts[0] | dict(approach=approach, trick=trick.name, exercise=trick.exercise, probabilities=given.round(6).tolist(), peak_mib=max(part["peak_mib"] for part in parts),
+    return parts[0] | dict(approach=approach, trick=trick.name, exercise=trick.exercise, seed=seed, probabilities=given.round(6).tolist(), peak_mib=max(part["peak_mib"] for part in parts),
                            **{key: round(sum(part[key] for part in parts), 3) for key in ("fit_seconds", "predict_seconds")})
 
-# %% ../nbs/18_tricks.ipynb #40cbc6d3
-def _kept(path, samples):
-    "A finished cell; None when there is none, or none that is whole and about these messages"
+# %% ../nbs/18_tricks.ipynb #505e9595
+def _write(path, content):
+    "A JSON file: whole, or not at all"
+    path.with_suffix(".partial").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    os.replace(path.with_suffix(".partial"), path)
+
+def _kept(path, trick):
+    "A finished cell; None when there is none, or none that is whole"
     try: cell = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError): return None
-    return cell if isinstance(cell, dict) and cell.get("samples") == samples and "probabilities" in cell else None
+    return cell if isinstance(cell, dict) and cell.get("trick") == trick.name and "probabilities" in cell else None
 
 def _made(path, approach, trick, data, checkpoint, seed):
     "A new cell, written at once"
     log.info(f"{approach}, {trick.name}, seed {seed}")
     cell = run_cell(approach, trick, data, checkpoint, seed)
-    path.with_suffix(".partial").write_text(json.dumps(cell, ensure_ascii=False), encoding="utf-8")
-    os.replace(path.with_suffix(".partial"), path)
+    _write(path, cell)
     return cell
 
 def open_comparison(
@@ -178,11 +190,11 @@ def open_comparison(
     checkpoint, # of the encoder
 ) -> Path: # of the cells
     "Make the folder of a comparison; an `InputError` when it holds one on other data"
-    train, folder = to_frame(data["train"]), Path(folder)
-    plan = dict(train=samples_digest(train["text"], train["label"]), checkpoint=str(checkpoint))
+    folder, frames = Path(folder), {split: to_frame(data[split]) for split in ("train", "validation")}
+    plan = {split: samples_digest(rows["text"], rows["label"]) for split, rows in frames.items()} | dict(checkpoint=str(checkpoint))
     with writing_into(folder): (folder/"cells").mkdir(parents=True, exist_ok=True)
-    if not (folder/"plan.json").is_file(): (folder/"plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    elif json.loads((folder/"plan.json").read_text(encoding="utf-8")) != plan: raise InputError(f"{folder} holds a comparison on other training data or with another checkpoint. Choose another folder.")
+    if not (folder/"plan.json").is_file(): _write(folder/"plan.json", plan)
+    elif json.loads((folder/"plan.json").read_text(encoding="utf-8")) != plan: raise InputError(f"{folder} holds a comparison on other data or with another checkpoint. Choose another folder.")
     return folder/"cells"
 
 # %% ../nbs/18_tricks.ipynb #b0fb31a6
@@ -194,18 +206,22 @@ def compare_tricks(
     seeds:list, # of int
     budget:float=float("inf"), # seconds; no cell is begun that is not expected to end in time
 ) -> tuple: # (cells, list of (approach, trick, seed) that were left out)
-    "Run each trick with each seed, all of one seed before the next"
-    validation, path, began = to_frame(data["validation"]), open_comparison(folder, data, checkpoint), perf_counter()
-    samples, shares = samples_digest(validation["text"], validation["label"]), to_frame(data["train"])["label"].value_counts(normalize=True)
-    if any(approach == "features" for approach, _ in tricks) and budget > 0: FeatureExtractor(checkpoint).fit().transform([*to_frame(data["train"])["text"], *validation["text"]])  # into the cache
+    "Run each trick with each seed, all of one seed before the next; one that cannot be trained on these data is logged and left out"
+    path, began, train = open_comparison(folder, data, checkpoint), perf_counter(), to_frame(data["train"])
+    if any(approach == "features" for approach, _ in tricks) and budget > 0: FeatureExtractor(checkpoint).fit().transform([*train["text"], *to_frame(data["validation"])["text"]])  # into the cache
     cells, left_out = {}, []
-    for approach, trick, seed in [(*pair, seed) for seed in seeds for pair in tricks]:
-        key, parts = (approach, trick.name, seed), [cells.get((*member, seed)) for member in trick.members]
-        file = path/(re.sub(r"[^\w.-]+", "-", "-".join(map(str, key))) + ".json")
-        if trick.members and all(parts): cells[key] = combined_cell(approach, trick, parts, shares)
-        elif not trick.members and (cell := _kept(file, samples)): cells[key] = cell
-        elif trick.members or perf_counter() - began + _expected(cells.values(), approach) > budget: left_out.append(key)
-        else: cells[key] = _made(file, approach, trick, data, checkpoint, seed)
+    for seed, (approach, trick) in product(seeds, [pair for pair in tricks if not pair[1].members]):
+        key = approach, trick.name, seed
+        file = path/f"{approach}-{quote(trick.name, safe='')}-{seed}.json"
+        if cell := _kept(file, trick): cells[key] = cell
+        elif perf_counter() - began + _expected(cells.values(), approach) > budget: left_out.append(key)
+        else:
+            try: cells[key] = _made(file, approach, trick, data, checkpoint, seed)
+            except InputError as error: left_out.append(key); log.warning(f"left out: {error}")
+    for seed, (approach, trick) in product(seeds, [pair for pair in tricks if pair[1].members and (len(seeds) > 1 or not pair[1].across_seeds)]):
+        parts = [cells.get((*member, one)) for member in trick.members for one in (seeds if trick.across_seeds else [seed])]
+        if all(parts): cells[approach, trick.name, seed] = combined_cell(approach, trick, seed, parts, train["label"].value_counts(normalize=True))
+        else: left_out.append((approach, trick.name, seed))
     return list(cells.values()), left_out
 
 def _expected(cells, approach):
@@ -290,14 +306,14 @@ def _trick_row(part, plain, labels):
     gains = {f"gain {metric}{end}": value for metric, values in gain.items() for end, value in zip(("", "_low", "_high"), values)}
     gains |= {f"gain {name}": (part[name] - plain[name]).mean() for name in measured if name.startswith("F1 ")}
     new, old = part.iloc[0], plain.iloc[0]
-    cost = dict(extra_seconds=new["fit_seconds"] - old["fit_seconds"], extra_ms=1000 * (new["predict_seconds"] - old["predict_seconds"]) / len(labels), extra_mib=int(new["peak_mib"] - old["peak_mib"]))
+    cost = dict(extra_seconds=new["fit_seconds"] - old["fit_seconds"], extra_mib=int(new["peak_mib"] - old["peak_mib"]))
     return new[["approach", "trick", "exercise"]].to_dict() | dict(seeds=len(seeds)) | part[measured].mean().to_dict() | gains | cost | dict(verdict="" if new["trick"] == "plain" else verdict(*gain["macro_f1"][1:]))
 
 def trick_table(
     cells:list, # see compare_tricks
     rows:pd.DataFrame, # of validation: `text` and `label`
     rare:list, # class names whose F1 is shown
-) -> pd.DataFrame: # a row a trick, the largest gain first: what cell_scores measures, mean over seeds; `gain macro_f1` and `gain accuracy`, each with `_low` and `_high`; `gain F1 <class>`; `extra_seconds` of training, `extra_ms` a message, `extra_mib`; verdict
+) -> pd.DataFrame: # a row a trick, the largest gain first: what cell_scores measures, mean over seeds; `gain macro_f1` and `gain accuracy`, each with `_low` and `_high`; `gain F1 <class>`; `extra_seconds` of training, `extra_mib`; verdict
     "What each trick reaches on validation and gains over the plain recipe of its approach, on the same messages and seeds; the cost is that of the first seed"
     table = pd.DataFrame([cell | cell_scores(cell, rows, rare) for cell in cells], columns=None if cells else ["approach", "trick", "seed"])
     plain = {approach: part.set_index("seed") for approach, part in table[table["trick"] == "plain"].groupby("approach")}

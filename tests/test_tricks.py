@@ -8,9 +8,10 @@ from conftest import ROWS, call
 from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.improvements import HandMadeFeatures, LogitAdjusted, Resampled, SoftVoting, adjusted_loss, balanced_places, focal_loss, side_by_side, stacking, weighted_loss
 from emotion_nbdev.classifiers import TfidfClassifier
+from emotion_nbdev.dataset import InputError
 from emotion_nbdev.evaluation import Answers
 from emotion_nbdev.few_labels import ContrastiveClassifier, draw_pairs, examples_per_class
-from emotion_nbdev.search import SearchedFineTuning, SearchedHead, open_study, trials_left
+from emotion_nbdev.search import SearchedFineTuning, SearchedHead, best_settings, open_study, trials_left
 from emotion_nbdev.tricks import calibration_of, choose_tricks, gain_intervals, verdict
 
 LABELS, TEXTS = map(list, zip(*((label, f"{text} {number}") for number in range(4) for label, texts in ROWS.items() for text in texts[:1 + (label == "joy")])))
@@ -57,7 +58,17 @@ def test_a_search_that_was_stopped_goes_on(tiny_checkpoint, tmp_path):
     more = SearchedHead(tiny_checkpoint, trials=5, study_path=tmp_path/"study.db", folds=2).fit(TEXTS, np.array(LABELS))
     tried = [tuple(trial.params.items()) for trial in more.study_.trials]
     assert tried[:3] == before and len(before) == 3 and len(set(tried)) == 5
-    assert more.study_.best_params["C"] == more.classifier_.named_steps["head"].C and trials_left(open_study(tmp_path/"study.db"), 4) == 0
+    assert more.study_.best_params["C"] == more.classifier_.named_steps["head"].C and trials_left(more.study_, 4) == 0
+    with pytest.raises(InputError, match="about something else"): SearchedHead(tiny_checkpoint, study_path=tmp_path/"study.db").fit(TEXTS[1:], np.array(LABELS[1:]))
+    with pytest.raises(InputError, match="about something else"): SearchedFineTuning(tiny_checkpoint, study_path=tmp_path/"study.db").fit(TEXTS, np.array(LABELS))
+
+
+def test_an_interrupted_trial_is_made_again(tmp_path):
+    study = open_study(tmp_path/"study.db")
+    def interrupted(trial): raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt): study.optimize(interrupted, n_trials=1)
+    assert trials_left(open_study(tmp_path/"study.db"), 1) == 1
+    with pytest.raises(InputError, match="no trial of the search came to its end"): best_settings(study)
 
 
 def test_the_trainer_searches_and_the_best_settings_train(tiny_checkpoint, tmp_path):
@@ -101,19 +112,25 @@ def test_other_checkpoints_stand_in_the_table(tmp_path, csv_file, tiny_checkpoin
     csv_file("train.csv", {label: [f"{text} {number}" for number in range(6) for text in texts] for label, texts in ROWS.items()}); csv_file("validation.csv")
     import shutil
     shutil.copytree(tiny_checkpoint, tmp_path/"twin")
-    done = call("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--other", "twin", "--tricks", "checkpoint-twin,beside-twin", "--seeds", 1, "--output-dir", "compared", cwd=tmp_path)
+    done = call("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--other", "twin", "--tricks", "checkpoint twin,beside twin", "--seeds", 1, "--output-dir", "compared", cwd=tmp_path)
     rows = {row["trick"]: row for row in json.loads((tmp_path/"compared"/"comparison.json").read_text())}
-    assert done.returncode == 0 and set(rows) == {"plain", "checkpoint-twin", "beside-twin"}, done.stderr
-    assert rows["checkpoint-twin"]["gain macro_f1"] == 0 and rows["checkpoint-twin"]["accuracy"] == rows["plain"]["accuracy"]
+    assert done.returncode == 0 and set(rows) == {"plain", "checkpoint twin", "beside twin"}, done.stderr
+    assert rows["checkpoint twin"]["gain macro_f1"] == 0 and rows["checkpoint twin"]["accuracy"] == rows["plain"]["accuracy"]
     missing = call("compare", "--train-file", "train.csv", "--other", "nowhere/to-be-found", "--output-dir", "other", cwd=tmp_path, HF_HUB_OFFLINE="1")
     assert missing.returncode == 2 and missing.stderr.count("\n") == 1 and not (tmp_path/"other").exists(), missing.stderr
+
+
+def test_a_trick_that_cannot_be_done_is_named_and_the_others_go_on(tmp_path, csv_file, tiny_checkpoint):
+    csv_file("train.csv", {"anger": ROWS["anger"], "joy": ROWS["joy"], "sadness": ROWS["sadness"][:1]}); csv_file("validation.csv")
+    done = call("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--tricks", "searched-head,with-tfidf,up-sampling", "--seeds", 1, "--output-dir", "compared", cwd=tmp_path)
+    assert done.returncode == 0 and "up-sampling" in done.stdout and "left out: searched-head: a single message is labelled 'sadness'" in done.stderr and "left out: with-tfidf" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_the_command_stopped_and_taken_up_again(tmp_path, csv_file, tiny_checkpoint):
     csv_file("train.csv", {label: [f"{text} {number}" for number in range(6) for text in texts] for label, texts in ROWS.items()}); csv_file("validation.csv")
     command = ("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--tricks", "hand-made,up-sampling,with-tfidf,vote-with-tfidf", "--seeds", 2, "--output-dir", "compared")
     stopped = call(*command, "--budget", "0s", cwd=tmp_path)
-    assert stopped.returncode == 0 and "left out for want of time" in stopped.stderr and not (tmp_path/"compared"/"comparison.json").exists(), stopped.stderr
+    assert stopped.returncode == 0 and "were left out" in stopped.stderr and not (tmp_path/"compared"/"comparison.json").exists(), stopped.stderr
     done = call(*command, cwd=tmp_path)
     assert done.returncode == 0 and "with-tfidf" in done.stdout and "hand-made" in done.stdout, done.stderr
     rows = json.loads((tmp_path/"compared"/"comparison.json").read_text())
