@@ -175,7 +175,7 @@ def show_table(
     from rich.console import Console
     from rich.table import Table
     table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(columns): table.add_column(column, justify="left" if number < 2 else "right", overflow="fold", no_wrap=number != 0)
+    for number, column in enumerate(columns): table.add_column(column, justify="left" if number < 2 else "right", overflow="fold", no_wrap=number != 0, min_width=min(20, max(map(len, (column, *(row[number] for row in rows))))) if number == 0 else None)
     for row in rows: table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False).print(table)
 
@@ -432,12 +432,14 @@ def show_tricks(
     table, # see trick_table
     rare:list, # class names
 ):
-    "Print what each trick reaches in percent, and what it gains in points"
+    "Print what each trick of an approach reaches in percent, and what it gains in points"
     def points(value): return f"{100 * value:+.1f}"
     def cells(row):
         gain = f"{points(row['gain macro_f1'])} [{points(row['gain macro_f1_low'])}, {points(row['gain macro_f1_high'])}]" if row["trick"] != "plain" else ""
-        return [row["trick"], row["approach"], str(row["seeds"]), f"{100 * row['accuracy']:.1f}", f"{100 * row['macro_f1']:.1f}", gain, *(points(row[f"gain F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}", row["verdict"]]
-    show_table(["trick", "approach", "seeds", "accuracy", "macro-F1", "gain [95 %]", *(f"gain {name}" for name in rare), "extra s", "verdict"], [cells(row) for _, row in table.iterrows()])
+        return [row["trick"], row["verdict"].removesuffix(" at this size"), str(row["seeds"]), f"{100 * row['accuracy']:.1f}", f"{100 * row['macro_f1']:.1f}", gain, *(points(row[f"gain F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}"]
+    for approach, part in table.groupby("approach"):
+        typer.echo(f"\n{approach}")
+        show_table(["trick", "pays?", "seeds", "accuracy", "macro-F1", "gain [95 %]", *(f"gain {name}" for name in rare), "extra s"], [cells(row) for _, row in part.iterrows()])
 
 # %% ../nbs/20_cli.ipynb #6ec7f740
 @app.command()

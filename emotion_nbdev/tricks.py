@@ -101,7 +101,7 @@ FINE_TUNED = [_tuned("plain", ""),
               _tuned("early-stopping", "beyond the chapter", patience=1),
               _vote("vote-with-tfidf", ("fine-tuned", "plain"), ("features", "tfidf-every-sign")),
               _vote("vote-of-seeds", ("fine-tuned", "plain"), across_seeds=True),
-              _vote("vote-of-smoothings", *(("fine-tuned", name) for name in ("plain", "smoothing-0", "smoothing-0.2"))),
+              *(_vote(name, *(("fine-tuned", member) for member in ("plain", "smoothing-0", "smoothing-0.2")), across_seeds=all_seeds) for name, all_seeds in (("vote-of-smoothings", False), ("vote-of-all", True))),
               Trick("without-suspects", "cleaning labels", lambda checkpoint, names, seed: WithoutSuspects(FineTunedClassifier(checkpoint, label_names=names, seed=seed), checkpoint, seed=seed)),
               Trick("contrastive", "few labels", lambda checkpoint, names, seed: ContrastiveClassifier(checkpoint, seed=seed)),
               Trick("searched", "search", lambda checkpoint, names, seed: SearchedFineTuning(checkpoint, label_names=names, seed=seed))]
