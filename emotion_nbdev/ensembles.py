@@ -58,18 +58,18 @@ def saved_members(
         if names != classes[0]: raise InputError(f"{folder} has the classes {', '.join(names)}, {folders[0]} has {', '.join(classes[0])}. An ensemble needs models with the same classes.")
     return members
 
-# %% ../nbs/17_ensembles.ipynb #7a825718
-class CalibratedVoting(SoftVoting):
-    "Soft voting whose mean gets a temperature, learned on the messages of `fit`"
-    def fit(self, texts, labels):
-        "Fit the members, then the temperature of their mean"
-        super().fit(texts, labels)
-        self.temperature_ = Temperature.fit(Answers("vote", "validation", list(texts), labels, super().predict_proba(texts), self.classes_))
-        return self
+# %% ../nbs/17_ensembles.ipynb #9e141aa7
+class CalibratedVoting(Wrapper):
+    "Soft voting of `Calibrated` members whose mean gets a temperature of its own"
+    def __init__(self,
+        members:list, # with the same classes, see `saved_members`
+    ): self.members = members
 
-    def predict_proba(self, texts):
-        "(number of texts, number of classes), columns in the order of `classes_`"
-        return self.temperature_.scale(super().predict_proba(texts))
+    def fit(self, texts, labels):
+        "Fit the temperatures of the members, then that of their mean"
+        self.classifier_ = Calibrated(SoftVoting(self.members).fit(texts, labels)).fit(texts, labels)
+        self.classes_ = self.classifier_.classes_
+        return self
 
 class CalibratedStack(Wrapper):
     "Logistic regression on the probabilities of several `Calibrated` members, out of fold"

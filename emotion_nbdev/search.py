@@ -41,8 +41,8 @@ def study_settings(
 def open_study(path=None, about=None, seed=42):
     "An Optuna study; arguments as `study_settings`"
     settings = study_settings(path, about, seed)
-    import optuna
-    return optuna.create_study(**settings)
+    from optuna import create_study
+    return create_study(**settings)
 
 def trials_left(
     study,
@@ -166,14 +166,15 @@ def search_fine_tuning(
     rows, held_rows = training_rows(model, tokenizer, kept, kept_labels), training_rows(model, tokenizer, held, held_labels)
     about = dict(kind="fine-tuning", data=samples_digest(texts, labels), checkpoint=str(checkpoint), epochs=epochs)
     settings = study_settings(study_path, about, seed)
+    from optuna import create_study
+    study = create_study(**settings)
     with tempfile.TemporaryDirectory() as folder, quiet_transformers():
         arguments = training_arguments(folder, 1, model.config.hidden_size, epochs=epochs, seed=seed)
         arguments.save_strategy, arguments.load_best_model_at_end, arguments.warmup_steps = "no", False, .1  # a trial leaves a number behind, no weights; its warm-up is a share of its own steps
         trainer = make_trainer(tokenizer, rows, held_rows, arguments, model_init=lambda: load_with_head(checkpoint, **numbers)[0])
-        if left := trials_left(open_study(study_path, about), trials) if study_path else trials:
+        if left := trials_left(study, trials):
             trainer.hyperparameter_search(fine_tuning_space, lambda metrics: metrics["eval_macro_f1"], n_trials=left, timeout=seconds, backend="optuna", **settings)
-    import optuna
-    return optuna.create_study(**settings)
+    return study
 
 class SearchedFineTuning(Wrapper):
     "A fine-tuned transformer with the settings that a search found"

@@ -206,7 +206,7 @@ def compare_tricks(
     seeds:list, # of int
     budget:float=float("inf"), # seconds; no cell is begun that is not expected to end in time
 ) -> tuple: # (cells, list of (approach, trick, seed) that were left out)
-    "Run each trick with each seed, all of one seed before the next; one that cannot be trained on these data is logged and left out"
+    "Run each trick with each seed, all of one seed before the next; one that cannot be trained on these data is logged and left out, an `InputError` when it is the plain recipe"
     path, began, train = open_comparison(folder, data, checkpoint), perf_counter(), to_frame(data["train"])
     if any(approach == "features" for approach, _ in tricks) and budget > 0: FeatureExtractor(checkpoint).fit().transform([*train["text"], *to_frame(data["validation"])["text"]])  # into the cache
     cells, left_out = {}, []
@@ -217,7 +217,9 @@ def compare_tricks(
         elif perf_counter() - began + _expected(cells.values(), approach) > budget: left_out.append(key)
         else:
             try: cells[key] = _made(file, approach, trick, data, checkpoint, seed)
-            except InputError as error: left_out.append(key); log.warning(f"left out: {error}")
+            except InputError as error:
+                if trick.name == "plain": raise
+                left_out.append(key); log.warning(f"left out: {error}")
     for seed, (approach, trick) in product(seeds, [pair for pair in tricks if pair[1].members and (len(seeds) > 1 or not pair[1].across_seeds)]):
         parts = [cells.get((*member, one)) for member in trick.members for one in (seeds if trick.across_seeds else [seed])]
         if all(parts): cells[approach, trick.name, seed] = combined_cell(approach, trick, seed, parts, train["label"].value_counts(normalize=True))

@@ -124,6 +124,9 @@ def test_a_trick_that_cannot_be_done_is_named_and_the_others_go_on(tmp_path, csv
     csv_file("train.csv", {"anger": ROWS["anger"], "joy": ROWS["joy"], "sadness": ROWS["sadness"][:1]}); csv_file("validation.csv")
     done = call("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--tricks", "searched-head,with-tfidf,up-sampling", "--seeds", 1, "--output-dir", "compared", cwd=tmp_path)
     assert done.returncode == 0 and "up-sampling" in done.stdout and "left out: searched-head: a single message is labelled 'sadness'" in done.stderr and "left out: with-tfidf" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    csv_file("train.csv", {"anger": ROWS["anger"]}); csv_file("validation.csv", {"anger": ROWS["anger"]})
+    without = call("compare", "--train-file", "train.csv", "--validation-file", "validation.csv", "--model", tiny_checkpoint, "--tricks", "up-sampling", "--seeds", 1, "--output-dir", "other", cwd=tmp_path)
+    assert without.returncode == 2 and "Traceback" not in without.stderr, without.stderr
 
 
 def test_the_command_stopped_and_taken_up_again(tmp_path, csv_file, tiny_checkpoint):
