@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.utils import logging
 
 from emotion_nbdev.dataset import load_data, load_files, to_frame
-from emotion_nbdev.features import FeatureExtractor, best_device, native_bfloat16, pool
-from emotion_nbdev.fine_tuning import FineTunedClassifier, training_arguments, training_rows
+from emotion_nbdev.features import FeatureExtractor, best_device, native_bfloat16, plain_attention, pool
+from emotion_nbdev.fine_tuning import FineTunedClassifier, lighten, training_arguments, training_rows
 from emotion_nbdev.onnx_features import OnnxFeatureExtractor
 from emotion_nbdev.speed import OnnxClassifier, export_onnx
 from emotion_nbdev.tokenization import load_tokenizer, resolve_checkpoint
@@ -106,10 +106,17 @@ def worst_cosine(reference):
     return compare
 
 
-def features_task(checkpoint, texts, rounds):
+def padding_of_chapter(texts):
+    "The tokenizer's options in the chapter's way: every message padded to the longest of the whole split"
+    tokenizer = load_tokenizer()
+    longest = max(map(len, tokenizer(texts, truncation=True, max_length=tokenizer.model_max_length)["input_ids"]))
+    return dict(padding="max_length", truncation=True, max_length=longest)
+
+
+def features_task(checkpoint, texts, padded, rounds):
     tokenizer, model = load_tokenizer(), AutoModel.from_pretrained(checkpoint, dtype=torch.float32).eval().to(DEVICE)
-    def chapter():  # the whole split padded to its longest text, a thousand at a time
-        encoded, parts = tokenizer(texts, padding=True, truncation=True, return_tensors="pt"), []
+    def chapter():  # a thousand at a time
+        encoded, parts = tokenizer(texts, **padded, return_tensors="pt"), []
         for start in range(0, len(texts), 1000):
             batch = {name: tensor[start:start + 1000].to(DEVICE) for name, tensor in encoded.items() if name in ("input_ids", "attention_mask")}
             with torch.no_grad(): parts.append(pool(model(**batch).last_hidden_state, batch["attention_mask"]).cpu())
@@ -139,14 +146,14 @@ def features_task(checkpoint, texts, rounds):
     return rows, peaks
 
 
-def train_task(checkpoint, texts, labels, names, rounds):
+def train_task(checkpoint, texts, labels, names, padded, rounds):
     "Seconds an epoch of 16,000, from the steps after the second"
     class Clock(TrainerCallback):
         def __init__(self): self.times = []
         def on_step_end(self, *arguments, **_):
             wait()
             self.times.append(time.perf_counter())
-    def timed(arguments, collator, batch_size, tokenizer_options):
+    def timed(arguments, collator, batch_size, tokenizer_options, quick=False):
         tokenizer = load_tokenizer()
         model = AutoModelForSequenceClassification.from_pretrained(checkpoint, num_labels=len(names), dtype=torch.float32, label2id={name: number for number, name in enumerate(names)}, id2label=dict(enumerate(names)))
         rows = training_rows(model, tokenizer, texts, labels) if not tokenizer_options else None
@@ -155,21 +162,22 @@ def train_task(checkpoint, texts, labels, names, rounds):
             rows = Dataset.from_dict({**tokenizer(texts, **tokenizer_options), "labels": [names.index(label) for label in labels]})
         clock = Clock()
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, data_collator=collator and collator(tokenizer), callbacks=[clock])
-        trainer.train()
+        if quick: lighten(model)
+        with plain_attention(model.to(DEVICE), quick and arguments.bf16): trainer.train()
         done = len(clock.times) - 2
         return (clock.times[-1] - clock.times[1]) / (done * batch_size) * 16_000, None
     common = dict(num_train_epochs=1, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", use_cpu=DEVICE.type == "cpu", dataloader_pin_memory=DEVICE.type != "cpu")
     def chapter():
-        with tempfile.TemporaryDirectory() as folder: return timed(TrainingArguments(folder, per_device_train_batch_size=64, learning_rate=2e-5, weight_decay=.01, **common), None, 64, dict(padding=True, truncation=True))
+        with tempfile.TemporaryDirectory() as folder: return timed(TrainingArguments(folder, per_device_train_batch_size=64, learning_rate=2e-5, weight_decay=.01, **common), None, 64, padded)
     def peer():
         with tempfile.TemporaryDirectory() as folder: return timed(TrainingArguments(folder, per_device_train_batch_size=64, learning_rate=2e-5, weight_decay=.01, train_sampling_strategy="group_by_length", bf16=BFLOAT16, **common), DataCollatorWithPadding, 64, {})
-    def ours(batch_size):
+    def ours(batch_size, quick=False):
         def run():
             with tempfile.TemporaryDirectory() as folder:
                 arguments = training_arguments(folder, -(-len(texts) // batch_size), AutoConfig.from_pretrained(checkpoint).hidden_size, epochs=1, batch_size=batch_size, evaluate=False)
-                return timed(arguments, DataCollatorWithPadding, batch_size, {})
+                return timed(arguments, DataCollatorWithPadding, batch_size, {}, quick)
         return run
-    return rows_of("fine-tuning, an epoch of 16,000", interleaved({"chapter": chapter, "trainer-grouped-bfloat16": peer, "ours-batch-64": ours(64), "ours-batch-32": ours(32)}, rounds), len(texts))
+    return rows_of("fine-tuning, an epoch of 16,000", interleaved({"chapter": chapter, "trainer-grouped-bfloat16": peer, "ours-batch-64": ours(64), "ours-batch-32": ours(32), "ours-quick": ours(32, quick=True)}, rounds), len(texts))
 
 
 def predict_task(folder, texts, rounds):
@@ -221,14 +229,15 @@ def main(texts: int = 1000, rounds: int = 5, train_texts: int = 640, size: str =
     train, validation = to_frame(data["train"]), to_frame(data["validation"])
     repeated = train.loc[np.resize(np.arange(len(train)), max(texts, train_texts))].reset_index(drop=True)
     some, names = repeated["text"][:texts].tolist(), data["train"].features["label"].names
+    padded = padding_of_chapter(train["text"].tolist())
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint, model = distilbert_sized(Path(scratch)/"checkpoint") if size == "distilbert" else resolve_checkpoint(), Path(scratch)/"model"
-        rows, peaks = features_task(checkpoint, some, rounds)
+        rows, peaks = features_task(checkpoint, some, padded, rounds)
         if size != "distilbert":
             FineTunedClassifier(epochs=3, label_names=names).fit(train["text"][:4800].tolist(), train["label"][:4800].tolist()).save(model)
             export_onnx(model, validation["text"].tolist(), validation["label"])
             rows += predict_task(model, some, rounds) + single_task(model, some, rounds) + cold_task(model, rounds)
-        rows += train_task(checkpoint, repeated["text"][:train_texts].tolist(), repeated["label"][:train_texts].tolist(), names, min(rounds, 3))
+        rows += train_task(checkpoint, repeated["text"][:train_texts].tolist(), repeated["label"][:train_texts].tolist(), names, padded, min(rounds, 3))
     output = output or HERE/("results.json" if (size, DEVICE.type) == ("embedded", "cpu") else f"results-{size}-{DEVICE.type}.json")
     machine = dict(date=time.strftime("%Y-%m-%d"), device=torch.cuda.get_device_name() if DEVICE.type == "cuda" else DEVICE.type, size=size, cores=os.cpu_count(), threads=torch.get_num_threads(), native_bfloat16=BFLOAT16, torch=torch.__version__, data="public dataset, training texts" if folder else "embedded corpus",
                    command=f"make bench TEXTS={texts} ROUNDS={rounds}" + (f" SIZE={size}" if size != "embedded" else ""), matmul_gflops={name: round(peak / 1e9) for name, peak in peaks.items()})

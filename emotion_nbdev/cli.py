@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Preset', 'TrainFile', 'ValidationFile', 'TestFile', 'DatasetName', 'TextColumn', 'LabelColumn', 'Checkpoint',
-           'Seed', 'MaxTrainSamples', 'Onnx', 'Revision', 'AsJson', 'Licence', 'Languages', 'CardExamples',
+           'Seed', 'MaxTrainSamples', 'Quick', 'Onnx', 'Revision', 'AsJson', 'Licence', 'Languages', 'CardExamples',
            'NEW_MESSAGES', 'WORST', 'free_name', 'collected_warnings', 'source_name', 'show_findings', 'check',
            'CardMaker', 'hub_dataset', 'show_table', 'show_ledger', 'show_run', 'run', 'train', 'evaluate', 'inspect',
            'export_folder', 'export', 'show_errors', 'errors', 'seconds_of', 'show_tricks', 'compare',
@@ -80,6 +80,7 @@ LabelColumn = Annotated[str, typer.Option(help="name of the column of labels")]
 Checkpoint = Annotated[Optional[str], typer.Option("--model", help="checkpoint to start from: a folder or a name on the Hub; default: the preset's")]
 Seed = Annotated[int, typer.Option(help="of every random choice")]
 MaxTrainSamples = Annotated[Optional[int], typer.Option(help="train on so many rows, drawn stratified by class", min=1)]
+Quick = Annotated[bool, typer.Option("--quick", help="fine-tune in less time: no dropout, word embeddings as they are")]
 Onnx = Annotated[bool, typer.Option("--onnx", help="export the model as well, see `emotion-nbdev export`")]
 Revision = Annotated[Optional[str], typer.Option(help="branch, tag or commit of a model on the Hub")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
@@ -214,6 +215,7 @@ def run(
     output_dir:Annotated[Optional[Path], typer.Option(help="new folder for the results; default: emotion-run, emotion-run-2, …")] = None,
     seed:Seed = 42,
     max_train_samples:MaxTrainSamples = None,
+    quick:Quick = False,
     onnx:Onnx = False,
     licence:Licence = None,
     languages:Languages = ["en"],
@@ -233,7 +235,7 @@ def run(
             resolve_checkpoint(checkpoint)  # an unknown one should not be found out after minutes
             card = CardMaker(output_dir.name, "fine-tuned", checkpoint, hub_dataset(preset, dataset, train_file), licence, languages, card_examples)
             logging.getLogger("emotion_nbdev").info("data: " + ", ".join(f"{len(rows):,} {split}" for split, rows in data.items()) + f"; classes: {', '.join(data['train'].features['label'].names)}")
-            climb = climb_ladder(data, checkpoint, seed=seed)
+            climb = climb_ladder(data, checkpoint, seed=seed, quick=quick)
             write_report(data, climb, folder, checkpoint, source_name(preset, train_file, dataset), dict.fromkeys(notes), seed)
             card.write(folder/"model", climb.rows, to_frame(data["train"]))
             if onnx: export_folder(folder/"model", data["validation"])
@@ -255,6 +257,7 @@ def train(
     max_train_samples:MaxTrainSamples = None,
     seed:Seed = 42,
     resume:Annotated[bool, typer.Option("--resume", help="go on with a fine-tuning that was interrupted")] = False,
+    quick:Quick = False,
     onnx:Onnx = False,
     licence:Licence = None,
     languages:Languages = ["en"],
@@ -270,13 +273,14 @@ def train(
         checkpoint = model or get_preset(preset).checkpoint
         make_classifier(approach, checkpoint)  # an unknown one should be found out at once
         if resume and approach != "fine-tuned": raise InputError(f"--resume is for fine-tuned models; {approach} trains in seconds. Leave it out.")
+        if quick and approach != "fine-tuned": raise InputError(f"--quick is for fine-tuned models, not for {approach}. Leave it out.")
         if onnx and approach != "fine-tuned": raise InputError(f"--onnx is for fine-tuned models, not for {approach}. Leave it out.")
         if output_dir.exists(): raise InputError(f"{output_dir} exists already. Choose another name, or remove it.")
         if approach in ("features", "fine-tuned"): resolve_checkpoint(checkpoint)
         card = CardMaker(output_dir.name, approach, checkpoint, hub_dataset(preset, dataset, train_file), licence, languages, card_examples)
         data = load_data(dataset, train_file, validation_file, test_file, preset, text_column, label_column, max_train_samples, seed)
         record = data_record(data, source_name(preset, train_file, dataset))
-        unfinished = unfinished_folder(output_dir, dict(approach=approach, checkpoint=str(checkpoint), seed=seed, data=record["fingerprint"]), resume)
+        unfinished = unfinished_folder(output_dir, dict(approach=approach, checkpoint=str(checkpoint), seed=seed, quick=quick, data=record["fingerprint"]), resume)
         with atomic_folder(output_dir) as folder:
             climb = climb_ladder(data, checkpoint, list(dict.fromkeys(("majority", "tfidf", approach))), seed, unfinished)
             write_artefact(climb.classifiers[approach], folder, climb.rows, record, seed)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['usual_epochs', 'training_arguments', 'validation_metrics', 'progress_callback', 'training_history', 'load_with_head',
-           'encode_for', 'training_rows', 'make_trainer', 'train', 'whole_checkpoint', 'last_checkpoint',
+           'encode_for', 'training_rows', 'make_trainer', 'lighten', 'train', 'whole_checkpoint', 'last_checkpoint',
            'FineTunedClassifier', 'training_record', 'writing_into', 'atomic_folder']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from tqdm.auto import tqdm
 
 from .dataset import InputError, class_names, log
-from .features import best_device, compute_dtype, computing, encoder_batches, native_bfloat16, quiet_transformers
+from .features import best_device, compute_dtype, computing, encoder_batches, native_bfloat16, plain_attention, quiet_transformers
 from .tokenization import EMBEDDED_CHECKPOINT, encode, load_tokenizer, resolve_checkpoint, token_limit
 
 # %% ../nbs/07_fine_tuning.ipynb #326b0176
@@ -32,7 +32,7 @@ def training_arguments(
     output_dir, # for checkpoints while training
     steps_per_epoch:int,
     hidden_size:int, # of the encoder
-    epochs:int=None, # None: `usual_epochs`
+    epochs:int=None, # None: usual_epochs
     learning_rate:float=None, # None: 2e-4 for hidden sizes under 512, else 5e-5
     batch_size:int=32,
     label_smoothing:float=.1,
@@ -143,6 +143,16 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)
     return trainer
 
+# %% ../nbs/07_fine_tuning.ipynb #3554c099
+def lighten(
+    model, # changed
+):
+    "Let every dropout layer pass everything, and hold the word embeddings as they are"
+    import torch
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout): part.p = 0.
+    model.get_input_embeddings().requires_grad_(False)
+
 # %% ../nbs/07_fine_tuning.ipynb #91151e16
 def train(
     model, # see load_with_head; its weights are changed
@@ -153,6 +163,7 @@ def train(
     checkpoints=None, # folder to keep the last and the best epoch in, and to go on from; None: a temporary one
     loss=None, # function of logits (batch, classes), class numbers (batch), training messages of each class (classes) and label smoothing; None: the Trainer's cross-entropy
     patience:int=None, # stop when so many epochs brought no better macro-F1; None: train to the end
+    quick:bool=False, # see `lighten`
     **settings, # further ones of training_arguments
 ) -> pd.DataFrame: # see training_history
     "Fine-tune with the Trainer, from the last whole checkpoint where there is one"
@@ -160,7 +171,9 @@ def train(
         folder = checkpoints or temporary
         arguments = training_arguments(folder, -(-len(rows) // batch_size), model.config.hidden_size, batch_size=batch_size, evaluate=validation_rows is not None, resumable=checkpoints is not None, **settings)
         trainer = make_trainer(tokenizer, rows, validation_rows, arguments, loss, patience, model=model)
-        with quiet_transformers(): trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        if quick: lighten(model)
+        with quiet_transformers(), plain_attention(model, quick and arguments.bf16):  # without dropout the fused kernel is slow on the way back
+            trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # predict in float32 from here on
     model.eval()
     return training_history(trainer.state.log_history)
@@ -202,12 +215,13 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         label_names:list=None, # class names in the order of the model's outputs; None: see `class_names`
         seed:int=42, # of the new head, the order of the batches and dropout
         dtype:str="float32", # of predictions, see `compute_dtype`; training has its own rule
-        loss=None, # this and the next: see `train`
+        loss=None, # this and the next two: see `train`
         patience:int=None,
+        quick:bool=False,
     ):
         self.checkpoint, self.epochs, self.learning_rate, self.batch_size = checkpoint, epochs, learning_rate, batch_size
         self.label_smoothing, self.label_names, self.seed, self.dtype = label_smoothing, label_names, seed, dtype
-        self.loss, self.patience = loss, patience
+        self.loss, self.patience, self.quick = loss, patience, quick
 
     def fit(self, texts, labels, validation=None, checkpoints=None):
         "Train on texts and label names; `validation`, a pair of texts and label names, chooses the best epoch; `checkpoints`: see `train`"
@@ -221,7 +235,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         rows = training_rows(self.model_, self.tokenizer_, texts, labels)
         validation_rows = validation and training_rows(self.model_, self.tokenizer_, *validation)
         self.history_ = train(self.model_, self.tokenizer_, rows, validation_rows, self.batch_size, checkpoints, epochs=self.epochs,
-                              learning_rate=self.learning_rate, label_smoothing=self.label_smoothing, loss=self.loss, patience=self.patience, seed=self.seed)
+                              learning_rate=self.learning_rate, label_smoothing=self.label_smoothing, loss=self.loss, patience=self.patience, quick=self.quick, seed=self.seed)
         return self
 
     def _adopt(self, model, tokenizer):

@@ -28,12 +28,13 @@ def make_classifier(
     checkpoint=EMBEDDED_CHECKPOINT, # of the last two
     label_names:list=None, # class names in the order of the model's outputs
     seed:int=42,
+    quick:bool=False, # of fine-tuning, see `lighten`
 ):
     "An untrained text classifier; an `InputError` for a name that is not known"
     if approach == "majority": return majority_classifier()
     if approach == "tfidf": return TfidfClassifier(seed=seed)
     if approach == "features": return features_classifier(checkpoint, seed=seed)
-    if approach == "fine-tuned": return FineTunedClassifier(checkpoint, label_names=label_names, seed=seed)
+    if approach == "fine-tuned": return FineTunedClassifier(checkpoint, label_names=label_names, seed=seed, quick=quick)
     raise InputError(f"approach {approach!r} is not known. Known: {', '.join(APPROACHES)}.")
 
 # %% ../nbs/18_ladder.ipynb #51524c53
@@ -101,13 +102,14 @@ def climb_ladder(
     approaches=APPROACHES, # in this order
     seed:int=42,
     checkpoints=None, # see fit_rung
+    quick:bool=False, # see make_classifier
 ) -> Climb:
     "Train every approach, score each on validation, and at the end once on test where there is one"
     climb, seconds = Climb(data["train"].features["label"].names), {}
     for step, approach in enumerate(approaches, 1):
         log.info(f"{step} of {len(approaches)}: {approach}")
         reset_peak()
-        climb.classifiers[approach] = make_classifier(approach, checkpoint, climb.names, seed)
+        climb.classifiers[approach] = make_classifier(approach, checkpoint, climb.names, seed, quick)
         seconds[approach] = fit_rung(climb.classifiers[approach], data, checkpoints)
         score_rung(climb, approach, data, "validation", seconds[approach])
         log.info(f"   fitted in {seconds[approach]:.1f} s, validation macro-F1 {climb.rows[-1]['macro_f1']:.3f}")

@@ -26,13 +26,14 @@ def write_graph(
     "Write a transformer as one ONNX file, with free batch size and length"
     import logging, warnings
     import torch
+    from emotion_nbdev.features import plain_attention
     sample = tokenizer.pad(tokenizer(["one", "two words and more"]), return_tensors="pt")
     class Graph(torch.nn.Module):
         def __init__(self): super().__init__(); self.model = model
         def forward(self, *inputs): return self.model(**dict(zip(sample, inputs)))[output]
     free = {0: torch.export.Dim("batch", max=2**16), 1: torch.export.Dim("tokens", min=2, max=2**16)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.inference_mode(False):
+    with warnings.catch_warnings(), torch.inference_mode(False), plain_attention(model):  # as single steps, which the runtime fuses
         warnings.simplefilter("ignore")  # the exporter's own notes on its internals
         torch.onnx.export(Graph().eval(), tuple(sample.values()), str(path), input_names=list(sample), output_names=[output],
                           dynamic_shapes=(tuple(free for _ in sample),), dynamo=True, external_data=False, verbose=False)

@@ -9,7 +9,7 @@ import pytest
 from conftest import COMMAND, ROWS, call
 from emotion_nbdev.dataset import InputError
 from emotion_nbdev.features import FeatureExtractor, compute_dtype, native_bfloat16
-from emotion_nbdev.fine_tuning import FineTunedClassifier
+from emotion_nbdev.fine_tuning import FineTunedClassifier, load_with_head
 from emotion_nbdev.speed import GRAPH, OnnxClassifier, Refused, export_onnx, load_classifier
 
 TEXTS, LABELS = zip(*[(text, label) for label, texts in ROWS.items() for text in texts])
@@ -72,6 +72,19 @@ def test_dtypes():
     with pytest.raises(InputError, match="dtype 'float16' is not known"): compute_dtype("float16")
     if not native_bfloat16():
         with pytest.raises(InputError, match="this device has none of its own"): compute_dtype("bfloat16")
+
+
+def test_a_quick_training_holds_the_word_embeddings_and_teaches_the_rest(tiny_checkpoint, tmp_path):
+    start = load_with_head(tiny_checkpoint, num_labels=3)[0].state_dict()
+    quick, usual = (FineTunedClassifier(tiny_checkpoint, epochs=2, quick=quick).fit(list(TEXTS), list(LABELS)) for quick in (True, False))
+    words, query = (next(name for name in start if name.endswith(end)) for end in ("word_embeddings.weight", "query.weight"))
+    assert (quick.model_.state_dict()[words] == start[words]).all() and (quick.model_.state_dict()[query] != start[query]).any()
+    assert (usual.model_.state_dict()[words] != start[words]).any()
+    assert quick.model_.config._attn_implementation == usual.model_.config._attn_implementation
+    quick.save(tmp_path/"model")
+    assert json.loads((tmp_path/"model"/"training.json").read_text())["settings"]["quick"] is True
+    assert json.loads((tmp_path/"model"/"config.json").read_text())["hidden_dropout_prob"] == usual.model_.config.hidden_dropout_prob > 0
+    assert np.array_equal(FineTunedClassifier.load(tmp_path/"model").predict_proba(TEXTS), quick.predict_proba(TEXTS))
 
 
 def test_graph_answers_like_the_model(saved):
