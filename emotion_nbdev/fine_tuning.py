@@ -163,7 +163,7 @@ def train(
     checkpoints=None, # folder to keep the last and the best epoch in, and to go on from; None: a temporary one
     loss=None, # function of logits (batch, classes), class numbers (batch), training messages of each class (classes) and label smoothing; None: the Trainer's cross-entropy
     patience:int=None, # stop when so many epochs brought no better macro-F1; None: train to the end
-    quick:bool=False, # see `lighten`
+    quick:bool=False, # see lighten
     **settings, # further ones of training_arguments
 ) -> pd.DataFrame: # see training_history
     "Fine-tune with the Trainer, from the last whole checkpoint where there is one"

@@ -28,7 +28,7 @@ def make_classifier(
     checkpoint=EMBEDDED_CHECKPOINT, # of the last two
     label_names:list=None, # class names in the order of the model's outputs
     seed:int=42,
-    quick:bool=False, # of fine-tuning, see `lighten`
+    quick:bool=False, # of fine-tuning, see lighten
 ):
     "An untrained text classifier; an `InputError` for a name that is not known"
     if approach == "majority": return majority_classifier()

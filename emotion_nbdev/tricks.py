@@ -334,7 +334,7 @@ def plot_gain_and_cost(
     shown, palette = table[~table["trick"].isin(["plain", "majority"])], sns.color_palette("colorblind")
     colors = {"pays": palette[2], "does not": palette[1], "cannot tell at this size": palette[7]}
     parts = {approach: part.sort_values("gain macro_f1") for approach, part in shown.groupby("approach")}
-    fig, axes = plt.subplots(len(parts), 2, figsize=(6.8, 1.6 + .24 * len(shown)), layout="constrained", squeeze=False, sharey="row", height_ratios=[len(part) for part in parts.values()], width_ratios=[2, 1])
+    fig, axes = plt.subplots(len(parts), 2, figsize=(6.8, 1.6 + .24 * len(shown)), layout="constrained", squeeze=False, sharey="row", height_ratios=[len(part) for part in parts.values()], width_ratios=[3, 2])
     for (left, right), (approach, part) in zip(axes, parts.items()):
         left.axvline(0, color="grey", linewidth=1)
         for place, row in enumerate(part.to_dict("records")):
@@ -342,6 +342,7 @@ def plot_gain_and_cost(
             left.plot(100 * row["gain macro_f1"], place, "o", markersize=5, color=colors[row["verdict"]])
             right.plot(row["extra_seconds"], place, "o", markersize=5, color=colors[row["verdict"]])
         left.set(yticks=range(len(part)), yticklabels=part["trick"], xlabel="gain in macro-F1, points"); left.set_title(approach, loc="left")
-        right.set_xscale("symlog", linthresh=10); right.margins(x=.1); right.set(xlabel="extra seconds of training", xticks=[0, 10, 100, 1000], xticklabels=["0", "10", "100", "1000"]); right.minorticks_off(); right.tick_params(axis="x", labelsize=8); right.grid(axis="both", alpha=.3); left.grid(axis="y", alpha=.3)
+        ticks = [-100, 0, 100, 1000] if part["extra_seconds"].min() < -10 else [0, 10, 100, 1000]
+        right.set_xscale("symlog", linthresh=10); right.margins(x=.1); right.set(xlabel="extra seconds of training", xticks=ticks, xticklabels=ticks); right.minorticks_off(); right.tick_params(axis="x", labelsize=8); right.grid(axis="both", alpha=.3); left.grid(axis="y", alpha=.3)
     fig.legend(handles=[plt.Line2D([], [], marker="o", color=color, label=name) for name, color in colors.items()], loc="outside lower center", ncols=3, frameon=False); sns.despine()
     return fig

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from conftest import ROWS
 from emotion_nbdev.dataset import InputError
 from emotion_nbdev.features import FeatureExtractor
-from emotion_nbdev.fine_tuning import FineTunedClassifier
+from emotion_nbdev.fine_tuning import FineTunedClassifier, lighten, load_with_head
 from emotion_nbdev.tokenization import load_tokenizer
 
 LABELS, TEXTS = map(list, zip(*((label, text) for label, texts in ROWS.items() for text in texts)))
@@ -79,3 +79,13 @@ def test_fine_tuning_and_back(checkpoint, tmp_path):
     from transformers import pipeline
     answer = pipeline("text-classification", model=str(tmp_path/"model"), top_k=None)([TEXTS[0]])[0]
     assert {entry["label"]: pytest.approx(entry["score"], abs=1e-4) for entry in answer} == dict(zip(classifier.classes_, probabilities[0]))
+
+
+def test_a_quick_training_leaves_nothing_to_chance(checkpoint):
+    import torch
+    family, folder = checkpoint
+    model, tokenizer = load_with_head(folder, num_labels=3)
+    lighten(model.train())
+    inputs = tokenizer(TEXTS[0], return_tensors="pt").to(model.device)
+    if family != "opt": assert torch.equal(model(**inputs).logits, model(**inputs).logits)  # its dropout is no layer
+    assert FineTunedClassifier(folder, epochs=1, batch_size=4, quick=True).fit(TEXTS, LABELS).predict_proba(TEXTS).shape == (len(TEXTS), len(ROWS))
