@@ -124,7 +124,9 @@ def features_task(checkpoint, texts, padded, rounds):
     pipe = pipeline("feature-extraction", model=str(checkpoint), tokenizer=tokenizer, device=DEVICE)
     def piped(size): return lambda: np.stack([np.asarray(states)[0].mean(0) for states in pipe(texts, batch_size=size)])
     ours = {f"ours-{dtype}": FeatureExtractor(checkpoint, dtype=dtype, cache=False).fit() for dtype in (["bfloat16"] if BFLOAT16 else []) + ["float32"]}
-    if DEVICE.type == "cpu": ours["ours-onnx-float32"] = OnnxFeatureExtractor(checkpoint, cache=False).fit()
+    if DEVICE.type == "cpu":
+        graphs = {"onnx-float32": dict(engine="onnxruntime", dtype="float32"), "openvino-float32": dict(engine="openvino", dtype="float32")} | ({"openvino-bfloat16": dict(engine="openvino")} if BFLOAT16 else {})
+        ours |= {f"ours-{name}": OnnxFeatureExtractor(checkpoint, cache=False, **settings).fit() for name, settings in graphs.items()}
     variants = {"chapter": chapter, "pipeline-1": piped(1)}
     try:
         from sentence_transformers import SentenceTransformer
@@ -186,6 +188,7 @@ def predict_task(folder, texts, rounds):
     pipe = pipeline("text-classification", model=str(folder), device=DEVICE)
     models = {"ours-float32": FineTunedClassifier.load(folder), "ours-onnx-float32": OnnxClassifier.load(folder)}
     if BFLOAT16: models["ours-bfloat16"] = FineTunedClassifier.load(folder, dtype="bfloat16")
+    if BFLOAT16 and DEVICE.type == "cpu": models["ours-openvino-bfloat16"] = OnnxClassifier.load(folder, dtype="bfloat16")
     variants = {f"pipeline-{size}": lambda size=size: np.array([answer["label"] for answer in pipe(texts, batch_size=size)]) for size in (1, 8, 64)}
     variants |= {name: lambda model=model: model.predict(texts) for name, model in models.items()}
     measured = interleaved(variants, rounds)

@@ -26,7 +26,7 @@ def pool(
 ):
     "One vector a text, (batch, hidden), from the vectors of its tokens"
     if pooling == "cls": return hidden_states[:, 0]
-    if pooling == "last": return hidden_states[range(len(hidden_states)), attention_mask.sum(1) - 1]
+    if pooling == "last": return hidden_states.gather(1, (attention_mask.sum(1) - 1)[:, None, None].expand(-1, 1, hidden_states.shape[-1])).squeeze(1)
     if pooling != "mean": raise InputError(f"pooling {pooling!r} is not known. Known: mean, cls, last.")
     mask = attention_mask.unsqueeze(-1).to(hidden_states.dtype)  # (batch, tokens, 1)
     return (hidden_states * mask).sum(1) / mask.sum(1)

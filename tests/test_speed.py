@@ -10,7 +10,8 @@ from conftest import COMMAND, ROWS, call
 from emotion_nbdev.dataset import InputError
 from emotion_nbdev.features import FeatureExtractor, compute_dtype, native_bfloat16
 from emotion_nbdev.fine_tuning import FineTunedClassifier, load_with_head
-from emotion_nbdev.speed import GRAPH, OnnxClassifier, Refused, export_onnx, load_classifier
+from emotion_nbdev.onnx_features import OnnxFeatureExtractor
+from emotion_nbdev.speed import GRAPH, OnnxClassifier, OpenVinoGraph, Refused, RuntimeGraph, export_onnx, load_classifier
 
 TEXTS, LABELS = zip(*[(text, label) for label, texts in ROWS.items() for text in texts])
 
@@ -97,6 +98,44 @@ def test_graph_answers_like_the_model(saved):
     assert graph.truncation_ == ours.truncation_ and graph.truncation_.cut == 1
 
 
+def test_both_engines_answer_like_the_model_whatever_the_order_of_batches(saved):
+    texts = [f"{text} {'again ' * (number % 40)}" for number, text in enumerate(TEXTS * 40)] + ["", "word " * 300]  # some twenty batches
+    ours = FineTunedClassifier.load(saved).predict_proba(texts)
+    runtime, openvino = OnnxClassifier.load(saved), OnnxClassifier.load(saved, dtype="auto")
+    assert (type(runtime.graph_), type(openvino.graph_)) == (RuntimeGraph, OpenVinoGraph)
+    assert np.allclose(runtime.predict_proba(texts), ours, atol=1e-5) and np.allclose(openvino.predict_proba(texts), ours, atol=1e-2)
+    openvino.graph_ = OpenVinoGraph(saved/GRAPH, "float32")
+    assert np.allclose(openvino.predict_proba(texts), ours, atol=1e-5)
+    assert np.allclose(openvino.predict_proba(texts[::-1])[::-1], ours, atol=1e-5)
+    assert np.array_equal(openvino.predict_proba(texts), openvino.predict_proba(texts)) and openvino.predict_proba([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_features_by_a_graph(pooling, kept, tiny_checkpoint):
+    ours = FeatureExtractor(tiny_checkpoint, pooling=pooling, dtype="float32", cache=False).fit().transform(TEXTS)
+    for engine in ("onnxruntime", "openvino"):
+        for time in (1, 2):  # the second from the cache
+            by_graph = OnnxFeatureExtractor(tiny_checkpoint, pooling=pooling, dtype="float32", engine=engine).fit()
+            assert np.allclose(by_graph.transform(TEXTS), ours, atol=1e-5) and by_graph.cached_ == (len(TEXTS) if time == 2 else 0)
+
+
+def test_openvino_in_a_dtype_that_the_processor_has(saved, monkeypatch):
+    import openvino
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    assert OpenVinoGraph(saved/GRAPH, "auto").dtype == "float32"
+    with pytest.raises(InputError, match="bfloat16: this processor has none of its own"): OpenVinoGraph(saved/GRAPH, "bfloat16")
+
+
+def test_a_graph_in_8_bits_is_left_to_the_onnx_runtime(saved, tmp_path, monkeypatch):
+    import shutil
+    from emotion_nbdev.speed import Agreement
+    copy = shutil.copytree(saved, tmp_path/"copy")
+    monkeypatch.setattr(Agreement, "accepted", lambda *_: True)  # nine messages are no examination
+    export_onnx(copy, list(TEXTS), np.array(LABELS), int8=True)
+    assert isinstance(load_classifier(copy), OnnxClassifier) and isinstance(load_classifier(copy, dtype="auto"), FineTunedClassifier)
+    assert isinstance(load_classifier(saved, dtype="auto"), OnnxClassifier)
+
+
 def test_a_graph_that_answers_differently_is_refused_and_nothing_is_written(saved, tmp_path, monkeypatch):
     import shutil
     from emotion_nbdev import speed
@@ -117,6 +156,7 @@ def test_a_graph_of_other_weights_is_noticed(saved, tmp_path, tiny_checkpoint):
     with pytest.raises(InputError, match="was not made from the weights beside it"): load_classifier(other)
     (other/GRAPH).write_bytes(b"no graph")
     with pytest.raises(InputError, match="cannot be loaded by the ONNX Runtime"): load_classifier(other)
+    with pytest.raises(InputError, match="cannot be loaded by OpenVINO"): load_classifier(other, dtype="auto")
 
 
 def test_export_on_the_command_line(saved, tmp_path, csv_file):
@@ -132,9 +172,11 @@ def test_export_on_the_command_line(saved, tmp_path, csv_file):
     assert unknown.returncode == 2 and "joy" not in unknown.stdout and unknown.stderr.startswith("Error: "), unknown.stderr
 
 
-def test_predict_from_a_graph_needs_neither_torch_nor_pandas(saved, tmp_path):
-    code = f"import sys; sys.argv = ['emotion-nbdev', 'predict', '--model', {str(saved)!r}, 'you charged me twice']; from emotion_nbdev.cli import app; app(standalone_mode=False); print(sorted(m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'scipy') if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+@pytest.mark.parametrize("dtype", ["float32", "auto"])
+def test_predict_from_a_graph_needs_neither_torch_nor_pandas_and_reports_to_nobody(dtype, saved, tmp_path):
+    code = f"import sys; sys.argv = ['emotion-nbdev', 'predict', '--model', {str(saved)!r}, '--dtype', {dtype!r}, 'you charged me twice']; from emotion_nbdev.cli import app; app(standalone_mode=False); print(sorted(m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'scipy', 'openvino_telemetry') if sys.modules.get(m)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
     assert done.returncode == 0 and done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+    assert not (tmp_path/"intel").exists()  # where OpenVINO would note that it was used
     blank = call("predict", "--model", saved, " ", cwd=tmp_path)
     assert (blank.returncode, blank.stdout) == (2, "") and "text 1: it is blank" in blank.stderr
