@@ -92,7 +92,7 @@ class OpenVinoGraph:
 
 # %% ../nbs/11_speed.ipynb #2ea50d72
 def graph_batches(
-    graph, # a `RuntimeGraph` or an `OpenVinoGraph`
+    graph, # a RuntimeGraph or an OpenVinoGraph
     input_ids:list, # one list of token ids a text, unpadded
     pad_id:int=0, # fills up short rows; the attention mask hides it
     tokens_per_batch:int=1024, # see length_sorted_batches
