@@ -62,7 +62,7 @@ def saved_members(
 class CalibratedVoting(Wrapper):
     "Soft voting of `Calibrated` members whose mean gets a temperature of its own"
     def __init__(self,
-        members:list, # with the same classes, see `saved_members`
+        members:list, # with the same classes, see saved_members
     ): self.members = members
 
     def fit(self, texts, labels):
@@ -74,7 +74,7 @@ class CalibratedVoting(Wrapper):
 class CalibratedStack(Wrapper):
     "Logistic regression on the probabilities of several `Calibrated` members, out of fold"
     def __init__(self,
-        members:list, # with the same classes, see `saved_members`
+        members:list, # with the same classes, see saved_members
         seed:int=42, # of the folds
     ): self.members, self.seed = members, seed
 

@@ -181,11 +181,11 @@ class VectorCache:
 class FeatureExtractor(TransformerMixin, BaseEstimator):
     "Texts to the pooled hidden states of a frozen encoder, as a scikit-learn transformer"
     def __init__(self,
-        checkpoint=EMBEDDED_CHECKPOINT, # see `resolve_checkpoint`
-        pooling:str="auto", # see `choose_pooling`
-        tokens_per_batch:int=None, # see `length_sorted_batches`; None: 2,048 in bfloat16, 1,024 in float32
-        dtype:str="auto", # see `compute_dtype`; the features are float32 in any case
-        cache:bool=True, # keep vectors for the next time, see `cache_file`
+        checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
+        pooling:str="auto", # see choose_pooling
+        tokens_per_batch:int=None, # see length_sorted_batches; None: 2,048 in bfloat16, 1,024 in float32
+        dtype:str="auto", # see compute_dtype; the features are float32 in any case
+        cache:bool=True, # keep vectors for the next time, see cache_file
     ):
         self.checkpoint, self.pooling, self.tokens_per_batch, self.dtype, self.cache = checkpoint, pooling, tokens_per_batch, dtype, cache
 

@@ -141,10 +141,10 @@ class ContrastiveClassifier(Wrapper):
     "A linear head on an encoder that was trained on pairs of messages (Tunstall et al., 2022)"
     def __init__(self,
         checkpoint=EMBEDDED_CHECKPOINT, # to start from
-        rounds:int=5, # this and the next: see `draw_pairs`
+        rounds:int=5, # this and the next: see draw_pairs
         most:int=4000,
-        learning_rate:float=None, # see `train_on_pairs`
-        head=None, # see `features_classifier`
+        learning_rate:float=None, # see train_on_pairs
+        head=None, # see features_classifier
         seed:int=42,
     ): self.checkpoint, self.rounds, self.most, self.learning_rate, self.head, self.seed = checkpoint, rounds, most, learning_rate, head, seed
 

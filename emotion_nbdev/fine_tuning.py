@@ -207,15 +207,15 @@ def last_checkpoint(
 class FineTunedClassifier(ClassifierMixin, BaseEstimator):
     "A transformer fine-tuned for sequence classification, as a scikit-learn classifier of texts"
     def __init__(self,
-        checkpoint=EMBEDDED_CHECKPOINT, # to start from, see `resolve_checkpoint`
-        epochs:int=None, # this and the next three: see `training_arguments`
+        checkpoint=EMBEDDED_CHECKPOINT, # to start from, see resolve_checkpoint
+        epochs:int=None, # this and the next three: see training_arguments
         learning_rate:float=None,
         batch_size:int=32,
         label_smoothing:float=.1,
-        label_names:list=None, # class names in the order of the model's outputs; None: see `class_names`
+        label_names:list=None, # class names in the order of the model's outputs; None: see class_names
         seed:int=42, # of the new head, the order of the batches and dropout
-        dtype:str="float32", # of predictions, see `compute_dtype`; training has its own rule
-        loss=None, # this and the next two: see `train`
+        dtype:str="float32", # of predictions, see compute_dtype; training has its own rule
+        loss=None, # this and the next two: see train
         patience:int=None,
         quick:bool=False,
     ):

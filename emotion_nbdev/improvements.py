@@ -125,9 +125,9 @@ def side_by_side(
 class LayerExtractor(TransformerMixin, BaseEstimator):
     "Texts to the pooled states of one layer of a frozen encoder"
     def __init__(self,
-        checkpoint=EMBEDDED_CHECKPOINT, # see `resolve_checkpoint`
+        checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
         layer:int=-2, # 0: the embeddings; 1, 2, …: after that layer; -1: the last
-        pooling:str="auto", # see `choose_pooling`
+        pooling:str="auto", # see choose_pooling
     ): self.checkpoint, self.layer, self.pooling = checkpoint, layer, pooling
 
     def fit(self, texts=None, labels=None):

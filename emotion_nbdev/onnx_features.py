@@ -21,11 +21,11 @@ from .tokenization import EMBEDDED_CHECKPOINT, resolve_checkpoint
 class OnnxFeatureExtractor(FeatureExtractor):
     "A `FeatureExtractor` that runs its encoder as a graph, by OpenVINO or the ONNX Runtime"
     def __init__(self,
-        checkpoint=EMBEDDED_CHECKPOINT, # see `resolve_checkpoint`
-        pooling:str="auto", # see `choose_pooling`
-        tokens_per_batch:int=1024, # see `length_sorted_batches`
-        dtype:str="auto", # see `compute_dtype`; the ONNX Runtime has float32 only
-        cache:bool=True, # keep vectors, and the graph, for the next time; see `cache_file`
+        checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
+        pooling:str="auto", # see choose_pooling
+        tokens_per_batch:int=1024, # see length_sorted_batches
+        dtype:str="auto", # see compute_dtype; the ONNX Runtime has float32 only
+        cache:bool=True, # keep vectors, and the graph, for the next time; see cache_file
         engine:str="auto", # `openvino` or `onnxruntime`; `auto`: OpenVINO where it is installed
     ):
         super().__init__(checkpoint, pooling, tokens_per_batch, dtype, cache)

@@ -73,7 +73,7 @@ class SearchedHead(Wrapper):
         checkpoint=EMBEDDED_CHECKPOINT, # of the frozen encoder
         trials:int=20, # that the search may make
         seconds:float=120, # after which it begins no further trial
-        study_path=None, # see `study_settings`
+        study_path=None, # see study_settings
         folds:int=5, # of the cross-validation; a trial may be pruned after each
         seed:int=42,
     ): self.checkpoint, self.trials, self.seconds, self.study_path, self.folds, self.seed = checkpoint, trials, seconds, study_path, folds, seed
@@ -180,8 +180,8 @@ class SearchedFineTuning(Wrapper):
     "A fine-tuned transformer with the settings that a search found"
     def __init__(self,
         checkpoint=EMBEDDED_CHECKPOINT, # to start from
-        label_names:list=None, # see `FineTunedClassifier`
-        trials:int=8, # this and the next four: see `search_fine_tuning`
+        label_names:list=None, # see FineTunedClassifier
+        trials:int=8, # this and the next four: see search_fine_tuning
         seconds:float=1800,
         study_path=None,
         epochs:int=None, # also of the training at the end

@@ -195,7 +195,8 @@ def test_text_longer_than_the_model_reads(command, csv_file, tmp_path, tiny_chec
 @pytest.mark.parametrize("wait_for", ["1 of 4", "4 of 4"])
 def test_interrupt(tmp_path, wait_for):
     "Ctrl-C: exit code 130, and no folder that looks whole"
-    process = subprocess.Popen([COMMAND, "run", "--output-dir", "out", "--max-train-samples", "400"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen([COMMAND, "run", "--output-dir", "out", "--max-train-samples", "400"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # tests run in the background ignore it
     for line in process.stderr:
         if wait_for in line: break
     time.sleep(1)
