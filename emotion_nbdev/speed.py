@@ -67,10 +67,12 @@ class OpenVinoGraph:
         sys.modules.setdefault("openvino_telemetry", None)  # or every import would be reported to its makers
         try: import openvino
         except ImportError: raise InputError("OpenVINO is not installed. Install it with: pip install 'emotion-nbdev[openvino]'") from None
+        self.dtype = dtype
+        if dtype != "float32":  # OpenVINO would emulate bfloat16, and does not tell, so PyTorch is asked
+            import torch
+            from emotion_nbdev.features import compute_dtype
+            self.dtype = str(compute_dtype(dtype, torch.device("cpu"))).removeprefix("torch.")
         core = openvino.Core()
-        native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if dtype == "bfloat16" and not native: raise InputError("bfloat16: this processor has none of its own and would be slower with it. Choose auto or float32.")
-        self.dtype = "bfloat16" if dtype != "float32" and native else "float32"
         settings = {"INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
         try:
             graph = core.read_model(str(path))
