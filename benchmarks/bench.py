@@ -11,11 +11,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.utils import logging
 
 from emotion_nbdev.dataset import load_data, load_files, to_frame
-from emotion_nbdev.features import FeatureExtractor, best_device, native_bfloat16, plain_attention, pool
+from emotion_nbdev.features import FeatureExtractor, pool
+from emotion_nbdev.foundations.compute import best_device, native_bfloat16, plain_attention
 from emotion_nbdev.fine_tuning import FineTunedClassifier, lighten, training_arguments, training_rows
-from emotion_nbdev.onnx_features import OnnxFeatureExtractor
-from emotion_nbdev.speed import OnnxClassifier, export_onnx
-from emotion_nbdev.tokenization import load_tokenizer, resolve_checkpoint
+from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
+from emotion_nbdev.production.graphs import OnnxClassifier, export_onnx
+from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
+from emotion_nbdev.tokenization import load_tokenizer
 
 HERE, DEVICE = Path(__file__).parent, best_device()
 BFLOAT16 = native_bfloat16(DEVICE)

@@ -9,9 +9,9 @@ __all__ = ['EVERY_SIGN', 'majority_classifier', 'TfidfClassifier', 'features_cla
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from .dataset import InputError
 from .features import FeatureExtractor
-from .tokenization import EMBEDDED_CHECKPOINT
+from .foundations.checkpoints import EMBEDDED_CHECKPOINT
+from .foundations.core import InputError
 
 # %% ../nbs/06_classifiers.ipynb #47ebb4ae
 def majority_classifier():

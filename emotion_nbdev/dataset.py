@@ -5,42 +5,21 @@
 # %% ../nbs/01_dataset.ipynb #8dad794a
 from __future__ import annotations
 
-import csv, io, json, logging, os, tempfile
-from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-
 import numpy as np
+import pandas as pd
+
+from .foundations.core import InputError, log
+from emotion_nbdev.foundations.sources import (
+    _first, clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
+)
 
 # %% auto #0
-__all__ = ['EMOTIONS', 'log', 'EMBEDDED', 'READERS', 'PRESETS', 'InputError', 'require_hub', 'find_datasets', 'to_frame',
-           'read_utf8', 'fetch', 'read_table', 'find_column', 'require_column', 'require_texts', 'clean_table',
-           'class_names', 'to_dataset', 'hold_out', 'from_tables', 'load_files', 'folder_files', 'load_folder',
-           'hub_tables', 'load_hub', 'Preset', 'get_preset', 'subsample', 'read_splits', 'load_data',
-           'class_distribution', 'plot_class_distribution', 'words_per_message', 'plot_words_per_message', 'text_key',
-           'repeated_texts']
+__all__ = ['EMOTIONS', 'find_datasets', 'to_frame', 'class_names', 'to_dataset', 'hold_out', 'from_tables', 'load_files',
+           'load_folder', 'load_hub', 'subsample', 'load_data', 'class_distribution', 'plot_class_distribution',
+           'words_per_message', 'plot_words_per_message', 'text_key', 'repeated_texts']
 
 # %% ../nbs/01_dataset.ipynb #2652e395
 EMOTIONS = ("sadness", "joy", "love", "anger", "fear", "surprise")  # in the order of dair-ai/emotion
-log = logging.getLogger("emotion_nbdev")
-
-# %% ../nbs/01_dataset.ipynb #399856af
-class InputError(ValueError):
-    "Something that the user gave cannot be used; the message is one line: what, where, and the cure"
-
-# %% ../nbs/01_dataset.ipynb #3178927d
-def require_hub(
-    name:str, # of the dataset or checkpoint that is wanted
-    cure:str="Connect to the network, or set HF_HUB_OFFLINE=1 to use a copy in the local cache.",
-):
-    "Return at once when the Hub answers, or when the user works offline on purpose; else an `InputError`"
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-    from huggingface_hub.errors import HTTPError
-    if constants.HF_HUB_OFFLINE: return
-    try: get_session().head(constants.ENDPOINT, timeout=3)
-    except (HTTPError, OSError) as error:
-        raise InputError(f"{name}: the Hub at {constants.ENDPOINT} cannot be reached ({type(error).__name__}). {cure}") from None
 
 # %% ../nbs/01_dataset.ipynb #f4c12eaf
 def find_datasets(
@@ -54,9 +33,6 @@ def find_datasets(
     found = HfApi().list_datasets(search=search, filter="task_categories:text-classification", sort="downloads", limit=limit)
     return pd.DataFrame([(entry.id, entry.downloads, entry.likes) for entry in found], columns=["name", "downloads", "likes"])
 
-# %% ../nbs/01_dataset.ipynb #2b54cafd
-EMBEDDED = Path(str(files("emotion_nbdev")))/"embedded"  # the corpus in the package
-
 # %% ../nbs/01_dataset.ipynb #54afc810
 def to_frame(
     data:Dataset, # one split
@@ -64,148 +40,6 @@ def to_frame(
     "A split as a DataFrame with label names"
     names = data.features["label"].names
     return data.to_pandas().assign(label=[names[number] for number in data["label"]])
-
-# %% ../nbs/01_dataset.ipynb #61e2a424
-def read_utf8(
-    path:Path, # a text file; a byte order mark at its start is dropped
-) -> str:
-    "The text of a file, or an `InputError` that names the line which is not UTF-8"
-    raw = Path(path).read_bytes()
-    try: text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[:error.start].count(b"\n") + 1
-        raise InputError(f"{path}, line {line}: byte 0x{raw[error.start]:02x} is no UTF-8. Save the file as UTF-8.") from None
-    if not text.strip(): raise InputError(f"{path} is empty. Give a file with a text and a label in each row.")
-    return text
-
-# %% ../nbs/01_dataset.ipynb #7245580a
-def _read_semicolon(path):
-    "`text;label` lines: the last semicolon separates, so a text may contain others"
-    import pandas as pd
-    lines = [line for line in read_utf8(path).splitlines() if line.strip()]
-    for row, line in enumerate(lines, 1):
-        if ";" not in line: raise InputError(f"{path}, row {row}: no semicolon in {line[:60]!r}. A .txt file holds one `text;label` a line.")
-    return pd.DataFrame([line.rsplit(";", 1) for line in lines], columns=["text", "label"])
-
-def _read_csv(path, delimiter=","):
-    "RFC 4180, header first; a row that is too long or too short is an `InputError`"
-    import pandas as pd
-    reader = csv.DictReader(io.StringIO(read_utf8(path)), delimiter=delimiter, restkey="", strict=True)
-    try: rows = list(reader)
-    except csv.Error as error: raise InputError(f"{path}, line {reader.line_num}: {error}. Quote fields as RFC 4180 says.") from None
-    for row, record in enumerate(rows, 1):
-        if "" in record and isinstance(record[""], list):
-            raise InputError(f"{path}, row {row}: {len(reader.fieldnames) + len(record[''])} fields where the header has {len(reader.fieldnames)}. Quote fields that contain {delimiter!r}.")
-    return pd.DataFrame(rows, columns=reader.fieldnames, dtype=object)
-
-def _read_tsv(path): return _read_csv(path, delimiter="\t")
-
-# %% ../nbs/01_dataset.ipynb #34555d95
-def _read_json_lines(path):
-    "One JSON object a line"
-    import pandas as pd
-    rows = []
-    for row, line in enumerate(filter(str.strip, read_utf8(path).splitlines()), 1):
-        try: rows.append(json.loads(line))
-        except json.JSONDecodeError as error: raise InputError(f"{path}, row {row}: {error.msg} in {line[:60]!r}. One JSON object a line.") from None
-        if not isinstance(rows[-1], dict): raise InputError(f"{path}, row {row}: {line[:60]!r} is no JSON object. One JSON object a line.")
-    return pd.DataFrame(rows, dtype=object)
-
-def _read_parquet(path):
-    import pandas as pd
-    try: return pd.read_parquet(path)
-    except (OSError, ValueError) as error: raise InputError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from None
-
-READERS = {".txt": _read_semicolon, ".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_json_lines, ".ndjson": _read_json_lines, ".parquet": _read_parquet}
-
-# %% ../nbs/01_dataset.ipynb #b3e32e81
-def fetch(
-    url:str, # http:// or https://
-    folder, # gets the file, under the last part of the address
-) -> Path: # of the file
-    "Download a file; an `InputError` when that fails"
-    from http.client import HTTPException
-    from urllib.parse import urlsplit
-    from urllib.request import urlopen
-    path = Path(folder)/(Path(urlsplit(url).path).name or "download")
-    try:
-        with urlopen(url, timeout=10) as answer: path.write_bytes(answer.read())
-    except (OSError, ValueError, HTTPException) as error:
-        raise InputError(f"{url} cannot be downloaded ({error}). Check the address, or download the file and give its name.") from None
-    return path
-
-# %% ../nbs/01_dataset.ipynb #0bc9ef72
-def read_table(
-    source, # a file, or the address of one, whose name ends in one of `READERS`
-) -> pd.DataFrame: # every column as it stands, one row a record
-    "The rows of a file; an `InputError` when it cannot be read or has none"
-    if str(source).startswith(("http://", "https://")):
-        with tempfile.TemporaryDirectory() as folder:
-            path = fetch(str(source), folder)
-            try: return read_table(path)
-            except InputError as error: raise InputError(str(error).replace(str(path), str(source))) from None
-    path = Path(source)
-    if not path.exists(): raise InputError(f"{path} does not exist. Check the name; relative names start at {Path.cwd()}.")
-    if path.is_dir(): raise InputError(f"{path} is a folder, not a file. A folder of train/validation/test files is given as the dataset.")
-    if path.suffix.lower() not in READERS: raise InputError(f"{path}: files ending in {path.suffix or 'nothing'!r} are not known. Known: {', '.join(READERS)}.")
-    frame = READERS[path.suffix.lower()](path)
-    if frame.empty: raise InputError(f"{path} has no rows below its header. Give a file with a text and a label in each row.")
-    return frame
-
-# %% ../nbs/01_dataset.ipynb #976bbafe
-def _first(bad): return int(np.flatnonzero(bad)[0]) + 1
-
-def _missing(values): return values.isna() | (values.astype(str).str.strip() == "")
-
-def find_column(
-    frame:pd.DataFrame,
-    column:str, # a column that has to be there
-    source:str, # what to call the data in an error
-    option:str, # the command-line option that names the column
-) -> pd.Series:
-    "One column of `frame`; an `InputError` when it is absent"
-    if column not in frame:
-        raise InputError(f"{source}: no column {column!r}, found {', '.join(map(repr, frame.columns))}. Name the column with {option}, or check the delimiter.")
-    return frame[column]
-
-def require_column(
-    frame:pd.DataFrame,
-    column:str, # a column that has to be there
-    source:str, # what to call the data in an error
-    option:str, # the command-line option that names the column
-) -> pd.Series: # the column, complete: no null, no blank
-    "One column of `frame`; an `InputError` when it is absent or has a null or blank value"
-    find_column(frame, column, source, option)
-    bad = _missing(frame[column])
-    if bad.any():
-        value = frame[column][bad].iloc[0]
-        raise InputError(f"{source}, row {_first(bad)}: {column} is {'null' if frame[column][bad].isna().iloc[0] else repr(value)} ({bad.sum()} such rows of {len(frame)}). Fill it in or remove the row.")
-    return frame[column]
-
-# %% ../nbs/01_dataset.ipynb #efda39fd
-def require_texts(
-    frame:pd.DataFrame,
-    column:str="text", # the column of texts
-    source:str="data", # what to call the data in an error
-) -> list: # of str
-    "The texts of `frame`; an `InputError` when one is null, blank or no string"
-    texts = require_column(frame, column, source, "--text-column")
-    bad = ~texts.map(lambda value: isinstance(value, str))
-    if bad.any(): raise InputError(f"{source}, row {_first(bad)}: {column} is {texts[bad].iloc[0]!r}, no string. Name the column of texts with --text-column.")
-    return texts.tolist()
-
-def clean_table(
-    frame:pd.DataFrame,
-    source:str="data", # what to call the data in an error
-    text_column:str="text",
-    label_column:str="label",
-) -> pd.DataFrame: # columns `text` and `label` (both str), and `id` when the data has one
-    "The columns that this project uses, checked"
-    import pandas as pd
-    clean = pd.DataFrame({"text": require_texts(frame, text_column, source)})
-    clean["label"] = [str(label).strip() for label in require_column(frame, label_column, source, "--label-column")]
-    if "id" in frame and "id" not in (text_column, label_column): clean["id"] = frame["id"].astype(str).tolist()
-    return clean
 
 # %% ../nbs/01_dataset.ipynb #00918754
 def class_names(
@@ -281,20 +115,6 @@ def load_files(
     return from_tables({split: read_table(path) for split, path in paths.items()}, sources=paths, **options)
 
 # %% ../nbs/01_dataset.ipynb #ad757c68
-def folder_files(
-    folder, # holds train.*, and perhaps validation.* (or valid.*, val.*, dev.*) and test.*
-) -> dict: # split -> path
-    "The files of a folder that are splits, by their names; an `InputError` when train is missing or a split is there twice"
-    folder = Path(folder)
-    aliases = dict(train=["train"], validation=["validation", "valid", "val", "dev"], test=["test"])
-    found = {split: [folder/(stem + ending) for stem in stems for ending in READERS if (folder/(stem + ending)).is_file()] for split, stems in aliases.items()}
-    if not found["train"]:
-        listing = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise InputError(f"{folder}: no train file ({', '.join('train' + ending for ending in READERS)}), found {listing}. Rename the file, or name it with --train-file.")
-    for split, paths in found.items():
-        if len(paths) > 1: raise InputError(f"{folder}: several {split} files ({', '.join(path.name for path in paths)}). Leave one, or name it with --{split}-file.")
-    return {split: paths[0] for split, paths in found.items() if paths}
-
 def load_folder(
     folder, # see folder_files
     **options, # those of load_files
@@ -303,25 +123,6 @@ def load_folder(
     return load_files(**folder_files(folder), **options)
 
 # %% ../nbs/01_dataset.ipynb #30278656
-def hub_tables(
-    name:str, # such as `dair-ai/emotion`
-    revision:str=None, # branch, tag or commit
-    label_column:str="label",
-) -> tuple: # ({split: DataFrame}, class names or None)
-    "The splits of a dataset on the Hub as tables, labels as names where it has a `ClassLabel`"
-    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # else a HEAD request goes to a further host
-    from datasets import ClassLabel, load_dataset
-    require_hub(name)
-    try: hub = load_dataset(name, revision=revision)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{name}: no such dataset on the Hub, or not readable ({type(error).__name__}: {str(error).splitlines()[0][:120]}). Check the name, or give a folder.") from None
-    if "train" not in hub: raise InputError(f"{name}: no train split, found {', '.join(hub)}. Give the files with --train-file.")
-    feature = hub["train"].features.get(label_column)
-    tables = {split: hub[split].to_pandas() for split in ("train", "validation", "test") if split in hub}
-    if isinstance(feature, ClassLabel):
-        for table in tables.values(): table[label_column] = [feature.names[number] if number >= 0 else None for number in table[label_column]]
-    return tables, getattr(feature, "names", None)
-
 def load_hub(
     name:str, # such as `dair-ai/emotion`
     revision:str=None, # branch, tag or commit
@@ -332,24 +133,6 @@ def load_hub(
     "Splits of a dataset on the Hub; class names come from its `ClassLabel` where it has one"
     tables, names = hub_tables(name, revision, label_column)
     return from_tables(tables, text_column, label_column, names, {split: f"{name} [{split}]" for split in tables}, seed)
-
-# %% ../nbs/01_dataset.ipynb #8144a781
-@dataclass(frozen=True)
-class Preset:
-    "A dataset and a checkpoint that belong together"
-    dataset:str    # folder or Hub name
-    checkpoint:str # folder or Hub name
-
-PRESETS = {"embedded": Preset(str(EMBEDDED), "sentence-transformers/all-MiniLM-L6-v2"),
-           "chapter":  Preset("dair-ai/emotion", "distilbert-base-uncased")}
-
-def get_preset(
-    name:str=None, # a key of `PRESETS`; None: the environment variable EMOTION_PRESET, else `embedded`
-) -> Preset:
-    "The preset of that name; an `InputError` when there is none"
-    name = name or os.environ.get("EMOTION_PRESET") or "embedded"
-    if name not in PRESETS: raise InputError(f"preset {name!r} is not known. Known: {', '.join(PRESETS)}.")
-    return PRESETS[name]
 
 # %% ../nbs/01_dataset.ipynb #8e5a69b0
 def subsample(
@@ -370,27 +153,6 @@ def subsample(
     return DatasetDict({**data, "train": train.select(rows)})
 
 # %% ../nbs/01_dataset.ipynb #b1f6b0d7
-def read_splits(
-    dataset=None, # a folder or a Hub name; None: the preset's
-    train_file=None, # instead of `dataset`: files, see load_files
-    validation_file=None,
-    test_file=None,
-    preset:str=None, # see get_preset
-    label_column:str="label",
-) -> tuple: # ({split: DataFrame}, {split: what to call it}, class names or None)
-    "The splits as tables, from wherever they are, not yet checked"
-    if train_file is None and (validation_file or test_file): raise InputError("a validation or test file needs a training file beside it. Give --train-file.")
-    if train_file and dataset: raise InputError("give files or a dataset, not both (--train-file and --dataset).")
-    name = str(dataset or get_preset(preset).dataset)
-    if train_file: paths = {split: path for split, path in dict(train=train_file, validation=validation_file, test=test_file).items() if path is not None}
-    elif Path(name).is_dir(): paths = folder_files(name)
-    elif Path(name).is_file(): raise InputError(f"{name} is a file. Give it as --train-file, or give the folder that holds train, validation and test files.")
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1: raise InputError(f"{name}: no such folder. Check the name; relative names start at {Path.cwd()}.")
-    else:
-        tables, names = hub_tables(name, label_column=label_column)
-        return tables, {split: f"{name} [{split}]" for split in tables}, names
-    return {split: read_table(path) for split, path in paths.items()}, paths, None
-
 def load_data(
     dataset=None, # a folder or a Hub name; None: the preset's
     train_file=None, # instead of `dataset`: files, see load_files

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .dataset import InputError, text_key
+from .dataset import text_key
+from .foundations.core import InputError
 
 # %% ../nbs/05_evaluation.ipynb #786067aa
 def confusion_counts(

@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['usual_epochs', 'training_arguments', 'validation_metrics', 'progress_callback', 'training_history', 'load_with_head',
-           'encode_for', 'training_rows', 'make_trainer', 'lighten', 'train', 'whole_checkpoint', 'last_checkpoint',
-           'FineTunedClassifier', 'training_record', 'writing_into', 'atomic_folder']
+           'encode_for', 'training_rows', 'make_trainer', 'lighten', 'train', 'FineTunedClassifier', 'training_record']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
-import json, os, shutil, tempfile
-from contextlib import contextmanager
+import json, tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +15,16 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from tqdm.auto import tqdm
 
-from .dataset import InputError, class_names, log
-from .features import best_device, compute_dtype, computing, encoder_batches, native_bfloat16, plain_attention, quiet_transformers
-from .tokenization import EMBEDDED_CHECKPOINT, encode, load_tokenizer, resolve_checkpoint, token_limit
+from .dataset import class_names
+from .features import encoder_batches
+from .foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
+from emotion_nbdev.foundations.compute import (
+    best_device, compute_dtype, computing, native_bfloat16, plain_attention,
+    quiet_transformers,
+)
+from .foundations.core import atomic_folder, InputError, log
+from .foundations.resume import last_checkpoint
+from .tokenization import encode, load_tokenizer, token_limit
 
 # %% ../nbs/07_fine_tuning.ipynb #326b0176
 def usual_epochs(
@@ -178,31 +183,6 @@ def train(
     model.eval()
     return training_history(trainer.state.log_history)
 
-# %% ../nbs/07_fine_tuning.ipynb #f2cae383
-def whole_checkpoint(
-    folder:Path, # `checkpoint-<step>` of the Trainer
-) -> bool:
-    "Whether a checkpoint was written to its end"
-    from safetensors import SafetensorError, safe_open
-    from zipfile import is_zipfile
-    try:
-        json.loads((folder/"trainer_state.json").read_text(encoding="utf-8"))
-        with safe_open(folder/"model.safetensors", "numpy"): pass
-    except (OSError, ValueError, SafetensorError): return False
-    return all(is_zipfile(folder/name) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"))
-
-def last_checkpoint(
-    folder, # where the Trainer keeps its checkpoints
-) -> str: # None when there is none
-    "The last whole checkpoint; half-written ones are removed"
-    kept = []
-    for path in sorted(Path(folder).glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2])):
-        if whole_checkpoint(path): kept.append(path)
-        else:
-            log.warning(f"{path.name} was not written to its end and is removed")
-            shutil.rmtree(path)
-    return str(kept[-1]) if kept else None
-
 # %% ../nbs/07_fine_tuning.ipynb #2067e754
 class FineTunedClassifier(ClassifierMixin, BaseEstimator):
     "A transformer fine-tuned for sequence classification, as a scikit-learn classifier of texts"
@@ -287,30 +267,3 @@ def training_record(
     history = getattr(classifier, "history_", pd.DataFrame()).reset_index().to_dict("records")
     return dict(format=1, approach="fine-tuned", settings=classifier.get_params() | {"loss": getattr(classifier.loss, "__name__", None), "checkpoint": Path(classifier.checkpoint).name if Path(classifier.checkpoint).is_dir() else classifier.checkpoint},
                 versions=versions, history=history)
-
-# %% ../nbs/07_fine_tuning.ipynb #0cf2fd5f
-@contextmanager
-def writing_into(
-    folder, # to be made
-):
-    "An `InputError` in place of an `OSError` while a folder is made"
-    try: yield
-    except OSError as error: raise InputError(f"{folder} cannot be written ({error.strerror}). Choose a folder that you may write to.") from None
-
-@contextmanager
-def atomic_folder(
-    folder, # must not exist yet; its parents are made
-):
-    "Yield a hidden folder beside `folder` that takes its name when the block ends well, and vanishes when it does not"
-    folder = Path(folder)
-    if folder.exists() or folder.is_symlink(): raise InputError(f"{folder} exists already. Choose another name, or remove it.")
-    with writing_into(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        os.rename(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise

@@ -11,12 +11,12 @@ __all__ = ['HAND_MADE', 'Wrapper', 'Resampled', 'balanced_places', 'LogitAdjuste
 import re
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, TransformerMixin
 
 from .classifiers import EVERY_SIGN
-from .dataset import InputError, log
 from .error_analysis import EMOJI, NEGATION
-from .tokenization import EMBEDDED_CHECKPOINT
+from .foundations.checkpoints import EMBEDDED_CHECKPOINT
+from .foundations.core import InputError, log
 
 # %% ../nbs/10_improvements.ipynb #22aa8417
 class Wrapper(ClassifierMixin, BaseEstimator):

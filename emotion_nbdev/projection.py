@@ -8,7 +8,7 @@ __all__ = ['project', 'plot_density_by_class']
 # %% ../nbs/04_umap.ipynb #02248e62
 import numpy as np
 
-from .dataset import InputError
+from .foundations.core import InputError
 
 # %% ../nbs/04_umap.ipynb #440764ee
 def project(

@@ -23,7 +23,7 @@ def call(*arguments, cwd, **environment):
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     "Call the command line in this process, from an empty folder"
-    from emotion_nbdev.cli import app
+    from emotion_nbdev.app.cli import app
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from conftest import COMMAND, ROWS, call
-from emotion_nbdev.artefacts import inspect_model, load, save
-from emotion_nbdev.dataset import InputError
-from emotion_nbdev.ladder import APPROACHES, make_classifier
+from emotion_nbdev.production.artefacts import inspect_model, load, save
+from emotion_nbdev.foundations.core import InputError
+from emotion_nbdev.app.ladder import APPROACHES, make_classifier
 
 LABELS, TEXTS = map(list, zip(*((label, text) for label, texts in ROWS.items() for text in texts * 2)))
 ODD = ["", "🙂", "naïve café", "word " * 300, "@you #now"]
@@ -189,7 +189,7 @@ def test_a_large_file_in_constant_memory_and_after_a_kill(tmp_path):
 
 
 def test_a_labelling_that_died_between_its_last_two_steps(tmp_path, monkeypatch):
-    from emotion_nbdev import tables
+    from emotion_nbdev.production import batches as tables
     classifier = make_classifier("majority").fit(TEXTS, np.array(LABELS))
     (tmp_path/"in.csv").write_text('text\nfine\n" "\n')
     monkeypatch.setattr(tables.shutil, "rmtree", lambda folder: pytest.fail("died too late"))

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from conftest import COMMAND, ROWS
-from emotion_nbdev.artefacts import save
-from emotion_nbdev.ladder import make_classifier
+from emotion_nbdev.production.artefacts import save
+from emotion_nbdev.app.ladder import make_classifier
 
 
 def refused(done, folder, *parts):
@@ -113,7 +113,8 @@ def test_unknown_label_in_validation(command, csv_file, tmp_path):
 
 
 def test_class_missing_in_train(tmp_path):
-    from emotion_nbdev.dataset import InputError, from_tables
+    from emotion_nbdev.dataset import from_tables
+    from emotion_nbdev.foundations.core import InputError
     table = pd.DataFrame({"text": ["a b", "c d"], "label": ["joy", "anger"]})
     with pytest.raises(InputError, match="train: no row of class 'fear'"): from_tables({"train": table, "validation": table}, names=["joy", "anger", "fear"])
 

@@ -7,8 +7,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from hypothesis import given, settings, strategies as st
 from markdown_it import MarkdownIt
 
-from emotion_nbdev.card import card_metadata, check_metadata, confusion_image, escaped, front_matter, public_name, render_card, write_card
-from emotion_nbdev.dataset import InputError
+from emotion_nbdev.production.card import card_metadata, check_metadata, confusion_image, escaped, front_matter, public_name, render_card, write_card
+from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.evaluation import Answers, METRICS, ledger, ledger_row
 
 HOSTILE = ["joy | <script>alert(1)</script> [x](http://e.vil)", ": - #", "*bold* _soft_ ~~out~~", "two\nlines\r\nthree", "---\nlicense: mit\n---", "`code` ```", "![x](http://e.vil/x.png)", "<img src=x onerror=alert(1)>",
@@ -193,7 +193,7 @@ def test_what_a_card_says_about_licence_and_use():
     assert "Licence of this model: mit. The model that it starts from and its training data" in card(licence="mit")
     assert "Licence of this model: mit. Its training data" in card(licence="mit", training={})
     assert 'pipeline("text-classification", model="example/mails")' in card()
-    assert "from emotion_nbdev.artefacts import load" in card(approach="tfidf", training={})
+    assert "from emotion_nbdev.production.artefacts import load" in card(approach="tfidf", training={})
 
 
 @pytest.mark.parametrize("options,message", [

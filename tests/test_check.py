@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from conftest import call
-from emotion_nbdev.check import check_tables, near_duplicates
+from emotion_nbdev.beyond.check import check_tables, near_duplicates
 from emotion_nbdev.tokenization import load_tokenizer
 
 

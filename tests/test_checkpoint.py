@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from conftest import call
-from emotion_nbdev import tokenization
-from emotion_nbdev.dataset import InputError
-from emotion_nbdev.tokenization import EMBEDDED_CHECKPOINT, SHA256, embedded_folder, resolve_checkpoint
+from emotion_nbdev.foundations import checkpoints as tokenization
+from emotion_nbdev.foundations.core import InputError
+from emotion_nbdev.foundations.checkpoints import EMBEDDED_CHECKPOINT, SHA256, embedded_folder, resolve_checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from conftest import ROWS
-from emotion_nbdev.dataset import InputError
+from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.fine_tuning import FineTunedClassifier
-from emotion_nbdev.ladder import APPROACHES, make_classifier
+from emotion_nbdev.app.ladder import APPROACHES, make_classifier
 
 LABELS, TEXTS = zip(*((label, text) for label, texts in ROWS.items() for text in texts * 2))
 TEXTS, LABELS = list(TEXTS), np.array(LABELS)

@@ -5,7 +5,8 @@ from statistics import median
 
 import pytest
 
-from emotion_nbdev.dataset import EMBEDDED, EMOTIONS
+from emotion_nbdev.dataset import EMOTIONS
+from emotion_nbdev.foundations.sources import EMBEDDED
 
 SHARES = dict(sadness=.29, joy=.33, love=.08, anger=.135, fear=.12, surprise=.045)
 SIZES = dict(train=2880, validation=360, test=360)

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from conftest import ROWS
-from emotion_nbdev.dataset import InputError
+from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.features import FeatureExtractor
 from emotion_nbdev.fine_tuning import FineTunedClassifier, lighten, load_with_head
 from emotion_nbdev.tokenization import load_tokenizer

@@ -7,8 +7,8 @@ import pytest
 from conftest import ROWS, call
 from hub_server import Fault, HubServer
 
-from emotion_nbdev.dataset import InputError
-from emotion_nbdev.hub import DoubtError, PushError, check_access, plan_push, push
+from emotion_nbdev.foundations.core import InputError
+from emotion_nbdev.production.push import DoubtError, PushError, check_access, plan_push, push
 
 CARD = "---\nlicense: apache-2.0\npipeline_tag: text-classification\n---\n# Moods\n\nAnger, joy or sadness.\n"
 PASSING = [429, 500, 503, "cut", "lost"]
@@ -94,7 +94,7 @@ def test_a_pull_request_is_made_once(hub, folder):
 
 @pytest.mark.parametrize("what", [503, "cut", "lost", "late"])
 def test_a_pull_request_in_doubt_is_not_made_twice(hub, folder, what, monkeypatch):
-    if what == "late": monkeypatch.setattr("emotion_nbdev.hub.ANSWER_WITHIN", .3)
+    if what == "late": monkeypatch.setattr("emotion_nbdev.production.push.ANSWER_WITHIN", .3)
     hub.create("robin/moods")
     hub.faults = [Fault("commit", what)]
     plan = plan_push(folder, "robin/moods", create_pr=True)
@@ -152,7 +152,7 @@ def test_one_corrupted_download_is_repeated(hub, folder):
 
 
 def test_an_answer_that_never_comes(hub, folder, monkeypatch):
-    monkeypatch.setattr("emotion_nbdev.hub.ANSWER_WITHIN", .2)
+    monkeypatch.setattr("emotion_nbdev.production.push.ANSWER_WITHIN", .2)
     hub.faults = [Fault("commit", "late")]
     push(plan_push(folder, "casey/moods"), folder)
     assert len(hub.pushed("casey/moods")) == 1
@@ -269,7 +269,7 @@ def model(tmp_path_factory, tiny_checkpoint):
 ROUND_TRIP = """
 import sys
 from emotion_nbdev.fine_tuning import FineTunedClassifier
-from emotion_nbdev.hub import check_access, plan_push, push
+from emotion_nbdev.production.push import check_access, plan_push, push
 plan = plan_push(sys.argv[1], "casey/moods", private=True)
 print(plan, check_access(plan), push(plan, sys.argv[1]), sep="\\n")
 from huggingface_hub import snapshot_download

@@ -30,7 +30,7 @@ def test_wheel_in_a_second_environment_answers(full_run, tmp_path):
 
 
 def test_help_answers_at_once_and_imports_nothing_heavy():
-    loaded = shell(sys.executable, "-c", "import sys, emotion_nbdev.cli; print([m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'matplotlib', 'onnxruntime') if m in sys.modules])")
+    loaded = shell(sys.executable, "-c", "import sys, emotion_nbdev.app.cli; print([m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'matplotlib', 'onnxruntime') if m in sys.modules])")
     assert loaded.strip() == "[]"
     for command in ((), ("check",), ("run",), ("train",), ("evaluate",), ("inspect",), ("export",), ("errors",), ("predict",), ("compare",), ("push",)):
         assert "Usage" in shell(COMMAND, *command, "--help")

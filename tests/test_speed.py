@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from conftest import COMMAND, ROWS, call
-from emotion_nbdev.dataset import InputError
-from emotion_nbdev.features import FeatureExtractor, compute_dtype, native_bfloat16
+from emotion_nbdev.foundations.core import InputError
+from emotion_nbdev.features import FeatureExtractor
+from emotion_nbdev.foundations.compute import compute_dtype, native_bfloat16
 from emotion_nbdev.fine_tuning import FineTunedClassifier, load_with_head
-from emotion_nbdev.onnx_features import OnnxFeatureExtractor
-from emotion_nbdev.speed import GRAPH, OnnxClassifier, OpenVinoGraph, Refused, RuntimeGraph, export_onnx, load_classifier
+from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
+from emotion_nbdev.production.graphs import GRAPH, OnnxClassifier, OpenVinoGraph, Refused, RuntimeGraph, export_onnx, load_classifier
 
 TEXTS, LABELS = zip(*[(text, label) for label, texts in ROWS.items() for text in texts])
 
@@ -121,7 +122,7 @@ def test_features_by_a_graph(pooling, kept, tiny_checkpoint):
 
 
 def test_openvino_in_a_dtype_that_the_processor_has(saved, monkeypatch):
-    from emotion_nbdev import features
+    from emotion_nbdev.foundations import compute as features
     assert OpenVinoGraph(saved/GRAPH, "auto").dtype == ("bfloat16" if native_bfloat16(torch.device("cpu")) else "float32")
     monkeypatch.setattr(features, "native_bfloat16", lambda device: False)
     assert OpenVinoGraph(saved/GRAPH, "auto").dtype == "float32"
@@ -130,7 +131,7 @@ def test_openvino_in_a_dtype_that_the_processor_has(saved, monkeypatch):
 
 def test_a_graph_in_8_bits_is_left_to_the_onnx_runtime(saved, tmp_path, monkeypatch):
     import shutil
-    from emotion_nbdev.speed import Agreement
+    from emotion_nbdev.production.graphs import Agreement
     copy = shutil.copytree(saved, tmp_path/"copy")
     monkeypatch.setattr(Agreement, "accepted", lambda *_: True)  # nine messages are no examination
     export_onnx(copy, list(TEXTS), np.array(LABELS), int8=True)
@@ -140,7 +141,7 @@ def test_a_graph_in_8_bits_is_left_to_the_onnx_runtime(saved, tmp_path, monkeypa
 
 def test_a_graph_that_answers_differently_is_refused_and_nothing_is_written(saved, tmp_path, monkeypatch):
     import shutil
-    from emotion_nbdev import speed
+    from emotion_nbdev.production import graphs as speed
     copy = shutil.copytree(saved, tmp_path/"copy")
     (copy/GRAPH).unlink()
     before = sorted(path.name for path in copy.iterdir())
@@ -176,7 +177,7 @@ def test_export_on_the_command_line(saved, tmp_path, csv_file):
 
 def imported_by_predict(saved, home, dtype, names):
     "Which of some modules `predict` imports, in a process whose home folder is `home`"
-    code = f"import sys; sys.argv = ['emotion-nbdev', 'predict', '--model', {str(saved)!r}, '--dtype', {dtype!r}, 'you charged me twice']; from emotion_nbdev.cli import app; app(standalone_mode=False); print([name for name in {names} if sys.modules.get(name)])"
+    code = f"import sys; sys.argv = ['emotion-nbdev', 'predict', '--model', {str(saved)!r}, '--dtype', {dtype!r}, 'you charged me twice']; from emotion_nbdev.app.cli import app; app(standalone_mode=False); print([name for name in {names} if sys.modules.get(name)])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=home, env={**os.environ, "HOME": str(home)})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()[-1]

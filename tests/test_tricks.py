@@ -8,11 +8,12 @@ from conftest import ROWS, call
 from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.improvements import HandMadeFeatures, LogitAdjusted, Resampled, SoftVoting, adjusted_loss, balanced_places, focal_loss, side_by_side, stacking, weighted_loss
 from emotion_nbdev.classifiers import TfidfClassifier
-from emotion_nbdev.dataset import InputError
+from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.evaluation import Answers
-from emotion_nbdev.few_labels import ContrastiveClassifier, draw_pairs, examples_per_class
-from emotion_nbdev.search import SearchedFineTuning, SearchedHead, best_settings, open_study, trials_left
-from emotion_nbdev.tricks import calibration_of, choose_tricks, gain_intervals, verdict
+from emotion_nbdev.beyond.few_labels import ContrastiveClassifier, draw_pairs, examples_per_class
+from emotion_nbdev.beyond.search import SearchedFineTuning, SearchedHead, best_settings, open_study, trials_left
+from emotion_nbdev.beyond.comparison import calibration_of, gain_intervals, verdict
+from emotion_nbdev.beyond.tricks import choose_tricks
 
 LABELS, TEXTS = map(list, zip(*((label, f"{text} {number}") for number in range(4) for label, texts in ROWS.items() for text in texts[:1 + (label == "joy")])))
 

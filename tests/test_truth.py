@@ -7,8 +7,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from conftest import call
-from emotion_nbdev.calibration import Temperature, abstain_below, choose_threshold
-from emotion_nbdev.dataset import InputError
+from emotion_nbdev.production.calibration import Temperature, abstain_below, choose_threshold
+from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.error_analysis import by_loss, confused_pairs, slices, sortable_table
 from emotion_nbdev.evaluation import Answers, bootstrap_intervals, calibration_error, compare, confusion_counts, count_metrics, ledger, ledger_row, noise_ceiling, resampled_interval
 from emotion_nbdev.fine_tuning import FineTunedClassifier
