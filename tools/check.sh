@@ -37,9 +37,11 @@ in_sync() {  # clean and export a copy of the tree: nothing may change
 }
 docs_build() { python -c "from nbdev.serve import proc_nbs; proc_nbs(force=True, n_workers=1)" && rm -rf _proc; }
 jobs() {  # the longest first
-    { echo tests; ls nbs/07_*.ipynb nbs/08_*.ipynb; ls nbs/*.ipynb | grep -v '/0[78]_'; } | OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 xargs -n 1 -P 2 "$PWD/tools/check.sh"
+    { echo tests; find nbs -name '07_fine_tuning.ipynb' -o -name '08_error_analysis.ipynb' | sort; find nbs -name '*.ipynb' ! -path '*/.*' ! -name '07_fine_tuning.ipynb' ! -name '08_error_analysis.ipynb' | sort; } | OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 xargs -n 1 -P 2 "$PWD/tools/check.sh"
 }
 
+step "no unused import, no undefined name, no long line" ruff check --quiet emotion_nbdev nbs
+step "each part imports only from parts below it" lint-imports --no-cache
 step "notebooks are clean and in sync with the modules" in_sync
 step "README.md is in sync with nbs/index.ipynb" python tools/readme.py --check
 step "notebooks pass the processing of the docs build" docs_build
