@@ -24,7 +24,7 @@ notebooks: install  ## execute the notebooks in place and store their outputs
 	PATH="$(BIN):$$PATH" python tools/execute.py
 export: install  ## clean the notebooks, export the modules, write README.md
 	PATH="$(BIN):$$PATH"; export PATH; nbdev_clean && nbdev_export && python tools/readme.py
-docs: install  ## render the pages to _docs/ (with Quarto, or without it by nbconvert)
+docs: install  ## render the pages to _docs/ (with Quarto, or without it by tools/pages)
 	PATH="$(BIN):$$PATH" python tools/docs.py
 preview: docs  ## render, then serve the pages on http://127.0.0.1:8000
 	"$(BIN)/python" -m http.server --bind 127.0.0.1 --directory _docs 8000

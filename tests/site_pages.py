@@ -1,0 +1,187 @@
+"The site, built once without Quarto into a temporary folder, and what can be wrong with a page."
+
+import atexit
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+WIDTH, EXPORTED = 82, 100  # characters of a line on a page, and of one that shows an exported cell
+HOST = "https://emotion-nbdev.github.io/emotion-nbdev"
+REPOSITORY = re.compile(
+    r"https://(?:github\.com|colab\.research\.google\.com/github)/emotion-nbdev/emotion-nbdev/blob/main/"
+)
+_raw = re.compile(r"\]\(|\*\*\w|\w\*\*|`[^`\n]+`|:::|@fig-|\[-?@\w|\$\$|\{[#.][\w-]+[^}]*\}")
+
+
+@cache
+def built() -> Path:
+    "The folder of the site"
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    done = subprocess.run(
+        [sys.executable, "tools/docs.py", "--plain", "--dest", folder / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "site"
+
+
+@cache
+def pages() -> dict:
+    "Each page of the site, parsed: {address: soup}"
+    site = built()
+    return {
+        fn.relative_to(site).as_posix(): parse(fn.read_text(encoding="utf-8"))
+        for fn in sorted(site.rglob("*.html"))
+    }
+
+
+def parse(html: str):
+    return BeautifulSoup(html, "html.parser")
+
+
+def anchors(soup) -> set:
+    return {tag["id"] for tag in soup.find_all(id=True)}
+
+
+def broken_link(href: str, page: str, soups: dict, files: set) -> str:
+    "What is wrong with a link of `page`, or nothing"
+    if href == HOST or href.startswith(HOST + "/"):
+        target, anchor = urldefrag(href[len(HOST) :].lstrip("/") or "index.html")
+    elif REPOSITORY.match(href):
+        path = urldefrag(REPOSITORY.sub("", href))[0]
+        return "" if (ROOT / path).exists() else "no such file in the repository"
+    elif urlparse(href).scheme:
+        return "" if urlparse(href).scheme in ("http", "https", "mailto") else "a strange scheme"
+    else:
+        target, anchor = urldefrag(
+            urljoin("http://site/" + page, href).removeprefix("http://site/")
+        )
+    target = unquote(target) or "index.html"
+    if target not in files:
+        return "no such page"
+    if anchor and target in soups and unquote(anchor) not in anchors(soups[target]):
+        return "no such place on the page"
+    return ""
+
+
+def broken_links(page: str, soups: dict, files: set) -> list[str]:
+    "Links and anchors that lead nowhere"
+    tags = soups[page].find_all(["a", "link"], href=True)
+    found = [(tag["href"], broken_link(tag["href"], page, soups, files)) for tag in tags]
+    return [f"{page}: {href}: {wrong}" for href, wrong in found if wrong]
+
+
+def raw_markdown(page: str, soup) -> list[str]:
+    "Markdown that nobody rendered, as a reader would see it"
+    soup = parse(str(soup.find("main")))
+    signatures = [pre.get_text() for pre in soup.find_all("pre")]
+    found = [
+        f"{page}: a link in code: {match}"
+        for text in signatures
+        for match in re.findall(r"\[`[^`]+`\]\(\S+", text)
+    ]
+    for tag in soup.find_all(["pre", "code", "script", "style", "svg"]):
+        tag.decompose()
+    for text in soup.find_all(string=True):
+        match = _raw.search(text)
+        if match:
+            found.append(
+                f"{page}: {' '.join(text[max(0, match.start() - 30) : match.end() + 30].split())}"
+            )
+    return found
+
+
+def wide_lines(page: str, soup) -> list[str]:
+    "Lines of code or output that do not fit the page"
+    found = []
+    for pre in soup.find_all("pre"):
+        fold = pre.find_parent("details")
+        summary = fold.find("summary").get_text() if fold else ""
+        width = EXPORTED if summary == "Exported source" else WIDTH
+        heading = pre.find_previous(["h1", "h2", "h3", "h4"])
+        where = f"{page} cell {pre.get('data-cell') or heading.get_text()}"
+        found += [
+            f"{where}: {len(line)} characters: {line.strip()[:60]}"
+            for line in pre.get_text().split("\n")
+            if len(line) > width
+        ]
+    return found
+
+
+def bare_figures(page: str, soup) -> list[str]:
+    "Pictures without a caption, or without words for who cannot see them"
+    found = []
+    for image in soup.find("main").find_all("img"):
+        figure = image.find_parent(class_="figure")
+        caption = figure.find(class_="caption") if figure else None
+        where = f"{page}: picture after “{image.find_previous(['h1', 'h2', 'h3']).get_text()}”"
+        if not image.get("alt"):
+            found.append(f"{where}: no alternative text")
+        if not caption or not caption.get_text().strip():
+            found.append(f"{where}: no caption")
+    return found
+
+
+def untitled(page: str, soup) -> list[str]:
+    "A page must say what it is"
+    description = soup.find("meta", attrs={"name": "description"})
+    wrong = {
+        "no title": not (soup.title and soup.title.get_text().strip()),
+        "not one h1": len(soup.find_all("h1")) != 1,
+        "no description": not (description and description["content"].strip()),
+        "no subtitle": not soup.find(class_="description"),
+    }
+    return [f"{page}: {what}" for what, is_so in wrong.items() if is_so]
+
+
+def doubled_ids(page: str, soup) -> list[str]:
+    "Two places with the same name"
+    named = [tag["id"] for tag in soup.find_all(id=True)]
+    return [f"{page}: {name}" for name in sorted(set(named)) if named.count(name) > 1]
+
+
+def foreign(page: str, html: str) -> list[str]:
+    "What a browser would fetch from another host by opening the page"
+    soup, found = parse(html), []
+    for tag in soup.find_all(
+        ["script", "img", "iframe", "source", "video", "audio", "embed", "object", "link"]
+    ):
+        if tag.name == "link" and set(tag.get("rel", [])) & {
+            "canonical",
+            "alternate",
+            "next",
+            "prev",
+        }:
+            continue
+        asked = [tag.get(name) or "" for name in ("src", "href", "srcset", "data")]
+        found += [
+            f"{page}: {tag.name} {address[:80]}"
+            for address in asked
+            if re.match(r"\s*(https?:)?//", address)
+        ]
+    styles = [tag.get_text() for tag in soup.find_all("style")] + [
+        tag["style"] for tag in soup.find_all(style=True)
+    ]
+    return found + [f"{page}: {match}" for style in styles for match in foreign_style(style)]
+
+
+def foreign_style(css: str) -> list[str]:
+    return re.findall(r"""(?:url\(\s*['"]?|@import\s+['"])(?:https?:)?//[^)'"]+""", css)
+
+
+def turned(soup) -> tuple:
+    "What previous and next of a page lead to"
+    links = [soup.find("a", rel=name) for name in ("prev", "next")]
+    return tuple(link["href"] if link else None for link in links)

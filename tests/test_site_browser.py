@@ -1,0 +1,161 @@
+"The pages in a real browser, wide and narrow, light and dark.  A machine without one says so."
+
+import functools
+import shutil
+import threading
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from site_pages import built, pages
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+if not CHROMIUM:
+    pytest.skip("no browser", allow_module_level=True)
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ALL = {"resultTypes": ["violations"]}
+CONTRAST = {"resultTypes": ["violations"], "runOnly": ["color-contrast"]}
+SAME = {
+    "exclude": [["nav.pages"], ["pre.code span"]]
+}  # alike on all pages, so looked at on one: the sidebar, the colours of code
+BAD = """<!doctype html><html lang="en"><title>bad</title><main>
+<h1 style="color: #bbb; background: #fff">pale</h1><div style="width: 2000px">wide</div>
+<img src="https://elsewhere.example/a.png"><script>throw Error("broken")</script></main></html>"""
+WHOLE = {"fine_tuning.html", "bad.html"}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@contextmanager
+def served(folder):
+    "The address of `folder` on this machine"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Visitor:
+    "A tab that writes down what it complains about"
+
+    def __init__(self, browser, site):
+        self.tab, self.site, self.complaints = (
+            browser.new_page(viewport={"width": 1400, "height": 1000}),
+            site,
+            [],
+        )
+        self.tab.route("**/*", self._route)
+        self.tab.on(
+            "console",
+            lambda message: (
+                self.complaints.append(f"console: {message.text}")
+                if message.type == "error"
+                else None
+            ),
+        )
+        self.tab.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+
+    def _route(self, route):
+        if route.request.url.startswith((self.site, "data:", "blob:")):
+            return route.continue_()
+        self.complaints.append(f"asked another host: {route.request.url}")
+        route.abort()
+
+    def look(self, scheme, width):
+        self.tab.emulate_media(color_scheme=scheme)
+        self.tab.set_viewport_size({"width": width, "height": 1000})
+        wide = self.tab.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            self.complaints.append(f"{wide} wide at {width}")
+
+    def audit(self, context, options):
+        found = Axe().run(self.tab, context, options).response["violations"]
+        serious = [
+            violation for violation in found if violation["impact"] in ("serious", "critical")
+        ]
+        self.complaints += [
+            f"axe: {violation['id']}: {violation['nodes'][0]['html'][:160]}"
+            for violation in serious
+        ]
+
+    def visit(self, address) -> list[str]:
+        "What is wrong with one page"
+        self.complaints = []
+        self.tab.goto(self.site + address)
+        for width in (1400, 390):
+            for scheme in ("dark", "light"):
+                self.look(scheme, width)
+        context = None if address in WHOLE else SAME
+        self.look("dark", 1400)
+        self.audit(context, CONTRAST)
+        self.look("light", 1400)
+        self.audit(context, ALL)
+        return [f"{address}: {complaint}" for complaint in self.complaints]
+
+
+@pytest.fixture(scope="module")
+def visitor(browser):
+    with served(built()) as site:
+        yield Visitor(browser, site)
+
+
+def test_what_the_visitor_complains_about(browser, tmp_path):
+    (tmp_path / "bad.html").write_text(BAD)
+    with served(tmp_path) as site:
+        complaints = "\n".join(Visitor(browser, site).visit("bad.html"))
+    for part in ("asked another host", "error: broken", "wide at 390", "axe: color-contrast"):
+        assert part in complaints
+    assert "axe: image-alt" in complaints
+
+
+def test_every_page_fits_is_quiet_and_can_be_read_by_all(visitor):
+    found = [complaint for address in pages() for complaint in visitor.visit(address)]
+    assert not found, "\n".join(found)
+
+
+def test_the_search_finds_the_confusion_matrix(visitor):
+    visitor.tab.goto(visitor.site + "dataset.html")
+    visitor.tab.fill("#search", "confusion matrix")
+    visitor.tab.wait_for_selector("#found a")
+    assert "confusion matri" in visitor.tab.inner_text("#found li:first-child").lower()
+    visitor.tab.click("#found li:first-child a")
+    assert "confusion matri" in visitor.tab.inner_text("main").lower()
+    visitor.tab.fill("#search", "zzzz qqqq")
+    visitor.tab.wait_for_selector("#found >> text=nothing found")
+
+
+def test_the_button_turns_the_light_off_and_the_choice_stays(visitor):
+    colour = "getComputedStyle(document.body).backgroundColor"
+    visitor.tab.emulate_media(color_scheme="light")
+    visitor.tab.goto(visitor.site + "index.html")
+    light = visitor.tab.evaluate(colour)
+    visitor.tab.click("#theme")
+    dark = visitor.tab.evaluate(colour)
+    visitor.tab.goto(visitor.site + "dataset.html")
+    assert light != dark == visitor.tab.evaluate(colour)
+    visitor.tab.evaluate("localStorage.clear()")

@@ -1,0 +1,187 @@
+"What nbdev does to a notebook before it is rendered, with links that point where the prose means."
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+from textwrap import wrap
+
+from nbdev.config import get_config
+from nbdev.process import Processor
+from nbdev.processors import FilterDefaults, add_links
+
+from pages import book
+
+WIDTH = 82  # characters of a line of code on a page
+_ticked = re.compile(r"(?<![\[`])`([^`]+?)(\(\))?`(?!\]\(|`)")
+_option = re.compile(r"^#\| *(\w+)", flags=re.M)
+_heading = re.compile(r"^#+ +(.+?) *$", flags=re.M)
+
+
+def slug(heading: str) -> str:
+    "The anchor that Pandoc gives to a heading"
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+    text = re.sub(r"[^\w\s.-]", "", text)
+    return re.sub(r"^[\W\d_]+", "", re.sub(r"\s+", "-", text.strip())) or "section"
+
+
+def _documented(cell: dict) -> list[str]:
+    "The functions and classes of a cell that nbdev gives a heading of their own"
+    options = set(_option.findall(cell["source"]))
+    if cell["cell_type"] != "code" or "hide" in options or not options & {"export", "exports"}:
+        return []
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return [
+        node.name
+        for node in ast.parse(cell["source"]).body
+        if isinstance(node, kinds) and not node.name.startswith("_")
+    ]
+
+
+def _commands() -> Path:
+    "The page of the command line"
+    return next((fn for fn in book.notebooks() if fn.stem.endswith("_cli")), book.NBS / "none")
+
+
+@cache
+def symbols() -> dict[str, tuple[Path, str]]:
+    "Where each exported name has its heading: names of one page only, and none that is a command's"
+    found = {}
+    for fn in book.notebooks():
+        for cell in book.cells(fn):
+            for name in _documented(cell):
+                found.setdefault(name, []).append((fn, name.lower()))
+    commands = {
+        name for name, places in found.items() if any(fn == _commands() for fn, _ in places)
+    }
+    return {
+        name: places[0]
+        for name, places in found.items()
+        if len(places) == 1 and name not in commands | set(commands_at())
+    }
+
+
+@cache
+def commands_at() -> dict[str, tuple[Path, str]]:
+    "Where each command has its section, by its heading"
+    fn = _commands()
+    if not fn.exists():
+        return {}
+    headings = [
+        found
+        for cell in book.cells(fn)
+        if cell["cell_type"] == "markdown"
+        for found in _heading.findall(cell["source"])
+    ]
+    ticked = [
+        (heading, re.match(r"`?(?:emotion-nbdev )?([a-z-]+)`?(?:$|[ :])", heading))
+        for heading in headings
+    ]
+    return {
+        match[1]: (fn, slug(heading))
+        for heading, match in ticked
+        if match and match[1] == match[1].lower()
+    }
+
+
+def home(text: str):
+    "Where what stands between back-ticks is explained: (notebook, anchor), or nothing"
+    if text.startswith("emotion-nbdev "):
+        return commands_at().get(text.removeprefix("emotion-nbdev "))
+    *qualifiers, name = text.split(".")
+    if not qualifiers:
+        return symbols().get(name)
+    place = symbols().get(name)
+    module = qualifiers[-1]
+    if place and book.address(place[0]).endswith(f"{module}.html"):
+        return place
+    return symbols().get(module) if module[:1].isupper() else None
+
+
+def link_line(line: str, link) -> str:
+    "A line of prose with its back-ticked names linked"
+
+    def replace(match):
+        place = home(match[1])
+        return f"[`{match[1]}{match[2] or ''}`]({link(*place)})" if place else match[0]
+
+    return _ticked.sub(replace, line)
+
+
+def link_prose(text: str, link) -> str:
+    "Markdown with its back-ticked names linked, except in headings, code and links"
+    lines, fenced = text.splitlines(), False
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        elif not fenced and not line.startswith(("    ", "#")):
+            lines[number] = link_line(line, link)
+    return "\n".join(lines)
+
+
+def _wrap_code(code: str) -> list[str]:
+    "A line of a signature, without its comment, broken between words where the page ends"
+    indent = " " * (len(code) - len(code.lstrip()))
+    return wrap(
+        code,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "    ",
+        break_long_words=False,
+    )
+
+
+def _wrap_line(line: str) -> list[str]:
+    "One line of a signature, as several when it is wider than the page"
+    if len(line) <= WIDTH:
+        return [line]
+    code, mark, comment = line.partition(" # ")
+    if not mark:
+        return _wrap_code(code)
+    room = WIDTH - len(code) - len(mark)
+    if room < 30:
+        return [*_wrap_code(code), *(f"        # {part}" for part in wrap(comment, WIDTH - 10))]
+    first, *rest = wrap(comment, room)
+    return [f"{code} # {first}", *(f"{' ' * len(code)} # {part}" for part in rest)]
+
+
+def wrap_signature(text: str) -> str:
+    "What nbdev shows of a function, with its signature broken where the page ends"
+    lines, fenced = [], False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        lines += _wrap_line(line) if fenced else [line]
+    return "\n".join(lines)
+
+
+class LinkNames(Processor):
+    "In place of nbdev's `add_links`: links to notebooks, which both ways of building resolve"
+
+    def _link(self, fn, anchor):
+        path = getattr(self.nb, "path_", None)
+        if path is None:
+            return (
+                "{doc_host}{doc_baseurl}/".format(**get_config().d) + f"{book.address(fn)}#{anchor}"
+            )
+        here = Path(path).resolve()
+        if here == fn:
+            return f"#{anchor}"
+        return Path(book.relative(fn.as_posix(), here.as_posix())).as_posix() + f"#{anchor}"
+
+    def cell(self, cell):
+        if cell.cell_type == "markdown":
+            cell.source = link_prose(cell.source, self._link)
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {}).get("text/markdown")
+            if shown:
+                output["data"]["text/markdown"] = link_prose(
+                    wrap_signature("".join(shown)), self._link
+                ).splitlines(True)
+
+
+class Filter(FilterDefaults):
+    "nbdev's processors, with our links"
+
+    def base_procs(self):
+        return [LinkNames if proc is add_links else proc for proc in super().base_procs()]
