@@ -5,12 +5,13 @@
 # %% ../nbs/01_dataset.ipynb #8dad794a
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from .foundations.core import InputError, log
 from emotion_nbdev.foundations.sources import (
-    _first, clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
+    clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
 )
 
 # %% auto #0
@@ -18,8 +19,14 @@ __all__ = ['EMOTIONS', 'find_datasets', 'to_frame', 'class_names', 'to_dataset',
            'load_folder', 'load_hub', 'subsample', 'load_data', 'class_distribution', 'plot_class_distribution',
            'words_per_message', 'plot_words_per_message', 'text_key', 'repeated_texts']
 
+# %% ../nbs/01_dataset.ipynb #bb4092b6
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset, DatasetDict
+
 # %% ../nbs/01_dataset.ipynb #2652e395
-EMOTIONS = ("sadness", "joy", "love", "anger", "fear", "surprise")  # in the order of dair-ai/emotion
+# in the order of dair-ai/emotion
+EMOTIONS = ("sadness", "joy", "love", "anger", "fear", "surprise")
 
 # %% ../nbs/01_dataset.ipynb #f4c12eaf
 def find_datasets(
@@ -30,8 +37,11 @@ def find_datasets(
     import pandas as pd
     from huggingface_hub import HfApi
     require_hub("the list of datasets", cure="Connect to the network.")
-    found = HfApi().list_datasets(search=search, filter="task_categories:text-classification", sort="downloads", limit=limit)
-    return pd.DataFrame([(entry.id, entry.downloads, entry.likes) for entry in found], columns=["name", "downloads", "likes"])
+    found = HfApi().list_datasets(
+        search=search, filter="task_categories:text-classification",
+        sort="downloads", limit=limit)
+    rows = [(entry.id, entry.downloads, entry.likes) for entry in found]
+    return pd.DataFrame(rows, columns=["name", "downloads", "likes"])
 
 # %% ../nbs/01_dataset.ipynb #54afc810
 def to_frame(
@@ -39,30 +49,68 @@ def to_frame(
 ) -> pd.DataFrame: # its columns, and `label` as a name
     "A split as a DataFrame with label names"
     names = data.features["label"].names
-    return data.to_pandas().assign(label=[names[number] for number in data["label"]])
+    labels = [names[number] for number in data["label"]]
+    return data.to_pandas().assign(label=labels)
 
 # %% ../nbs/01_dataset.ipynb #00918754
 def class_names(
     labels, # label names, repeated as they occur
 ) -> list: # each name once
-    "Label names in the order of `EMOTIONS` where all of them are emotions, else alphabetical"
+    "Label names in the order of `EMOTIONS` if they are such, else alphabetical"
     names = set(labels)
-    return [name for name in EMOTIONS if name in names] if names <= set(EMOTIONS) else sorted(names)
+    if names <= set(EMOTIONS):
+        return [name for name in EMOTIONS if name in names]
+    return sorted(names)
+
+# %% ../nbs/01_dataset.ipynb #7f36a5a8
+def _require_known(labels, names, source):
+    "An `InputError` for a label that is not among the class names"
+    unknown = (~labels.isin(names)).to_numpy()
+    if not unknown.any():
+        return
+    row = int(unknown.argmax())
+    raise InputError(
+        f"{source}, row {row + 1}: label {labels.iloc[row]!r} does not occur in the "
+        f"training data (known: {', '.join(names)}). Correct it or remove the row.")
+
+def _require_enough(labels, share, source):
+    "An `InputError` for classes that cannot be in both parts of a split"
+    counts = labels.value_counts()
+    if counts.min() >= 2 and len(labels) * share >= len(counts):
+        return
+    raise InputError(
+        f"{source}: {len(labels)} rows ({counts.min()} of {counts.idxmin()!r}) are too "
+        f"few to hold out {share:.0%} for validation. Give a validation file.")
+
+def _require_classes(labels, names, source):
+    "An `InputError` for a class without a training row, and for a single class"
+    found = set(labels)
+    missing = [name for name in names if name not in found]
+    if missing:
+        shown = ", ".join(map(repr, missing))
+        raise InputError(
+            f"{source}: no row of class {shown} ({len(labels)} rows, {len(names)} "
+            "classes). Add rows of it, or take it out of the class names.")
+    if len(names) < 2:
+        raise InputError(
+            f"{source}: a single class ({names[0]!r}) in {len(labels)} rows. "
+            "A classifier needs at least two.")
 
 # %% ../nbs/01_dataset.ipynb #61482ae0
 def to_dataset(
-    frame:pd.DataFrame, # columns `text`, `label` and perhaps `id`, see clean_table
+    frame:pd.DataFrame, # `text`, `label` and perhaps `id`, see clean_table
     names:list, # class names; the class number is the position
     source:str="data", # what to call the data in an error
-) -> Dataset: # `text: string`, `label: ClassLabel(names)` and perhaps `id: string`
-    "A checked table as an Arrow dataset; an `InputError` for a label that is not among `names`"
+) -> Dataset: # `text` (and `id`) as string, `label` as `ClassLabel(names)`
+    "A checked table as a dataset; an `InputError` for a label not among `names`"
     from datasets import ClassLabel, Dataset, Features, Value
-    unknown = ~frame["label"].isin(names)
-    if unknown.any():
-        raise InputError(f"{source}, row {_first(unknown)}: label {frame['label'][unknown].iloc[0]!r} does not occur in the training data (known: {', '.join(names)}). Correct it or remove the row.")
-    features = {column: Value("string") for column in frame.columns if column != "label"}
-    numbers = frame.assign(label=frame["label"].map({name: number for number, name in enumerate(names)}))
-    return Dataset.from_pandas(numbers, features=Features(features | {"label": ClassLabel(names=names)}), preserve_index=False)
+    _require_known(frame["label"], names, source)
+    number_of = {name: number for number, name in enumerate(names)}
+    numbered = frame.assign(label=frame["label"].map(number_of))
+    strings = [column for column in frame.columns if column != "label"]
+    features = Features({column: Value("string") for column in strings})
+    features["label"] = ClassLabel(names=names)
+    return Dataset.from_pandas(numbered, features=features, preserve_index=False)
 
 # %% ../nbs/01_dataset.ipynb #593d41a4
 def hold_out(
@@ -71,13 +119,14 @@ def hold_out(
     share:float=.1, # of the rows
     seed:int=42,
 ) -> tuple: # (training rows, validation rows)
-    "Split a stratified share off the training rows; an `InputError` when a class has a single row"
+    "Split a stratified share off; an `InputError` when a class has a single row"
     from sklearn.model_selection import train_test_split
-    counts = frame["label"].value_counts()
-    if counts.min() < 2 or len(frame) * share < len(counts):
-        raise InputError(f"{source}: {len(frame)} rows ({counts.min()} of {counts.idxmin()!r}) are too few to hold out {share:.0%} for validation. Give a validation file.")
-    log.warning(f"no validation split: {share:.0%} of {source}, stratified by class, seed {seed}, is held out as validation")
-    train, validation = train_test_split(frame, test_size=share, stratify=frame["label"], random_state=seed)
+    _require_enough(frame["label"], share, source)
+    log.warning(
+        f"no validation split: {share:.0%} of {source}, stratified by class, "
+        f"seed {seed}, is held out as validation")
+    train, validation = train_test_split(
+        frame, test_size=share, stratify=frame["label"], random_state=seed)
     return train.reset_index(drop=True), validation.reset_index(drop=True)
 
 # %% ../nbs/01_dataset.ipynb #fbb57902
@@ -91,17 +140,22 @@ def from_tables(
 ) -> DatasetDict:
     "Checked splits with one `ClassLabel`, from tables of texts and labels"
     from datasets import DatasetDict
-    sources = sources or {}
-    source = lambda split: sources.get(split, split)
-    clean = {split: clean_table(table, source(split), text_column, label_column) for split, table in tables.items()}
-    found = set(clean["train"]["label"])
-    names = list(names or class_names(found))
-    if missing := [name for name in names if name not in found]:
-        raise InputError(f"{source('train')}: no row of class {', '.join(map(repr, missing))} ({len(clean['train'])} rows, {len(names)} classes). Add rows of it, or take it out of the class names.")
-    if len(names) < 2: raise InputError(f"{source('train')}: a single class ({names[0]!r}) in {len(clean['train'])} rows. A classifier needs at least two.")
-    if "validation" not in clean: clean["train"], clean["validation"] = hold_out(clean["train"], source("train"), seed=seed)
-    order = [split for split in ("train", "validation", "test") if split in clean]
-    return DatasetDict({split: to_dataset(clean[split], names, source(split)) for split in order})
+    splits = ("train", "validation", "test")
+    called = {split: split for split in [*splits, *tables]} | (sources or {})
+    clean = {
+        split: clean_table(table, called[split], text_column, label_column)
+        for split, table in tables.items()
+    }
+    labels = clean["train"]["label"]
+    names = list(names or class_names(labels))
+    _require_classes(labels, names, called["train"])
+    if "validation" not in clean:
+        parts = hold_out(clean["train"], called["train"], seed=seed)
+        clean["train"], clean["validation"] = parts
+    return DatasetDict({
+        split: to_dataset(clean[split], names, called[split])
+        for split in splits if split in clean
+    })
 
 # %% ../nbs/01_dataset.ipynb #079195c5
 def load_files(
@@ -111,8 +165,10 @@ def load_files(
     **options, # `text_column`, `label_column`, `seed` of from_tables
 ) -> DatasetDict:
     "Splits from one file each"
-    paths = {split: path for split, path in dict(train=train, validation=validation, test=test).items() if path is not None}
-    return from_tables({split: read_table(path) for split, path in paths.items()}, sources=paths, **options)
+    paths = dict(train=train, validation=validation, test=test)
+    paths = {split: path for split, path in paths.items() if path is not None}
+    tables = {split: read_table(path) for split, path in paths.items()}
+    return from_tables(tables, sources=paths, **options)
 
 # %% ../nbs/01_dataset.ipynb #ad757c68
 def load_folder(
@@ -132,7 +188,24 @@ def load_hub(
 ) -> DatasetDict:
     "Splits of a dataset on the Hub; class names come from its `ClassLabel` where it has one"
     tables, names = hub_tables(name, revision, label_column)
-    return from_tables(tables, text_column, label_column, names, {split: f"{name} [{split}]" for split in tables}, seed)
+    sources = {split: f"{name} [{split}]" for split in tables}
+    return from_tables(tables, text_column, label_column, names, sources, seed)
+
+# %% ../nbs/01_dataset.ipynb #0441bebd
+def _require_sample(size, names):
+    "An `InputError` for a sample that has no room for all classes"
+    if size < len(names):
+        raise InputError(
+            f"--max-train-samples {size}: fewer rows than classes ({len(names)}). "
+            f"Give at least {len(names)}.")
+
+def _require_all_left(labels, sampled, names):
+    "An `InputError` when a class is not in the sample"
+    lost = sorted(set(labels) - set(sampled))
+    if lost:
+        raise InputError(
+            f"--max-train-samples {len(sampled)}: no row of class {names[lost[0]]!r} "
+            "would be left. Give more.")
 
 # %% ../nbs/01_dataset.ipynb #8e5a69b0
 def subsample(
@@ -143,13 +216,17 @@ def subsample(
     "Fewer training rows, drawn stratified by class; an `InputError` when a class would be lost"
     from datasets import DatasetDict
     from sklearn.utils import resample
-    train, names = data["train"], data["train"].features["label"].names
-    if max_train_samples is None or max_train_samples >= len(train): return data
-    if max_train_samples < len(names): raise InputError(f"--max-train-samples {max_train_samples}: fewer rows than classes ({len(names)}). Give at least {len(names)}.")
+    train = data["train"]
+    if max_train_samples is None or max_train_samples >= len(train):
+        return data
+    names = train.features["label"].names
+    _require_sample(max_train_samples, names)
     labels = np.array(train["label"])
-    rows = np.sort(resample(np.arange(len(train)), n_samples=max_train_samples, replace=False, stratify=labels, random_state=seed))
-    if lost := sorted(set(labels) - set(labels[rows])):
-        raise InputError(f"--max-train-samples {max_train_samples}: no row of class {names[lost[0]]!r} would be left. Give more.")
+    drawn = resample(
+        np.arange(len(train)), n_samples=max_train_samples, replace=False,
+        stratify=labels, random_state=seed)
+    rows = np.sort(drawn)
+    _require_all_left(labels, labels[rows], names)
     return DatasetDict({**data, "train": train.select(rows)})
 
 # %% ../nbs/01_dataset.ipynb #b1f6b0d7
@@ -165,8 +242,10 @@ def load_data(
     seed:int=42,
 ) -> DatasetDict:
     "Training, validation and perhaps test split from wherever they are, checked"
-    tables, sources, names = read_splits(dataset, train_file, validation_file, test_file, preset, label_column)
-    return subsample(from_tables(tables, text_column, label_column, names, sources, seed), max_train_samples, seed)
+    tables, sources, names = read_splits(
+        dataset, train_file, validation_file, test_file, preset, label_column)
+    data = from_tables(tables, text_column, label_column, names, sources, seed)
+    return subsample(data, max_train_samples, seed)
 
 # %% ../nbs/01_dataset.ipynb #b17e621d
 def class_distribution(
@@ -174,8 +253,11 @@ def class_distribution(
 ) -> pd.DataFrame: # one row a class, one column a split: number of rows
     "Rows per class and split"
     import pandas as pd
-    counts = {split: to_frame(rows)["label"].value_counts() for split, rows in data.items()}
-    return pd.DataFrame(counts).reindex(data["train"].features["label"].names).fillna(0).astype(int)
+    names = data["train"].features["label"].names
+    counts = {}
+    for split, rows in data.items():
+        counts[split] = to_frame(rows)["label"].value_counts()
+    return pd.DataFrame(counts).reindex(names).fillna(0).astype(int)
 
 # %% ../nbs/01_dataset.ipynb #16b98baf
 def plot_class_distribution(
@@ -187,19 +269,25 @@ def plot_class_distribution(
     from matplotlib import pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     counts = class_distribution(data)["train"].sort_values(ascending=False)
-    sns.barplot(x=counts.values, y=list(counts.index), color=sns.color_palette("colorblind")[0], ax=ax)
-    ax.bar_label(ax.containers[0], labels=[f"{count:,}  ({count / counts.sum():.1%})" for count in counts], padding=3)
-    ax.set(xlabel="messages in train", ylabel="", xlim=(0, counts.max() * 1.22))
+    shares = counts / counts.sum()
+    labels = [f"{count:,}  ({share:.1%})" for count, share in zip(counts, shares)]
+    color = sns.color_palette("colorblind")[0]
+    sns.barplot(x=counts.values, y=list(counts.index), color=color, ax=ax)
+    ax.bar_label(ax.containers[0], labels=labels, padding=3)
+    ax.set(xlabel="training messages", ylabel="", xlim=(0, counts.max() * 1.27))
     sns.despine(ax=ax)
     return ax
 
 # %% ../nbs/01_dataset.ipynb #800fed11
 def words_per_message(
     data:Dataset, # one split
-) -> pd.DataFrame: # columns `label` (name) and `words` (number, split at white space)
-    "Number of words of each message"
-    return to_frame(data).assign(words=lambda frame: frame["text"].str.split().str.len())[["label", "words"]]
+) -> pd.DataFrame: # columns `label` (name) and `words` (number)
+    "Number of words of each message, split at white space"
+    table = to_frame(data)
+    words = table["text"].str.split().str.len()
+    return table[["label"]].assign(words=words)
 
+# %% ../nbs/01_dataset.ipynb #9ff3f733
 def plot_words_per_message(
     data:Dataset, # one split
     ax=None, # matplotlib axes; None: new ones
@@ -208,8 +296,11 @@ def plot_words_per_message(
     import seaborn as sns
     from matplotlib import pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
-    sns.boxplot(words_per_message(data), x="words", y="label", order=data.features["label"].names, color=sns.color_palette("colorblind")[0],
-                fliersize=2, linewidth=1, width=.6, ax=ax)
+    names = data.features["label"].names
+    color = sns.color_palette("colorblind")[9]  # light, so that the median is seen
+    sns.boxplot(
+        words_per_message(data), x="words", y="label", order=names, color=color,
+        fliersize=2, linewidth=1, width=.6, ax=ax)
     ax.set(xlabel="words per message", ylabel="", xlim=(0, None))
     sns.despine(ax=ax)
     return ax
@@ -218,15 +309,23 @@ def plot_words_per_message(
 def text_key(
     texts, # pandas Series of str
 ): # pandas Series of str
-    "What makes a text the same as another one: its words, capitals and blanks aside"
+    "What makes texts the same: their words, capitals and blanks aside"
     return texts.str.lower().str.split().str.join(" ")
 
+# %% ../nbs/01_dataset.ipynb #d979d15f
 def repeated_texts(
     data:DatasetDict,
-) -> pd.DataFrame: # one row a repeated message: `split`, `row` (from 0), `text`, `label`, `copies`, `conflict`, `leak`
-    "Messages that occur more than once, capitals and blanks aside; `conflict`: with several labels, `leak`: in several splits"
+) -> pd.DataFrame: # one row a repeated message, with its number of `copies`
+    "Messages there more than once; `conflict`: two labels, `leak`: two splits"
     import pandas as pd
-    rows = pd.concat([to_frame(part).assign(split=split, row=range(len(part))) for split, part in data.items()], ignore_index=True)
+    tables = [
+        to_frame(part).assign(split=split, row=range(len(part)))
+        for split, part in data.items()
+    ]
+    rows = pd.concat(tables, ignore_index=True)
     same = rows.groupby(text_key(rows["text"]), sort=False)
-    rows = rows.assign(copies=same["text"].transform("size"), conflict=same["label"].transform("nunique") > 1, leak=same["split"].transform("nunique") > 1)
-    return rows.loc[rows["copies"] > 1, ["split", "row", "text", "label", "copies", "conflict", "leak"]]
+    rows["copies"] = same["text"].transform("size")
+    rows["conflict"] = same["label"].transform("nunique") > 1
+    rows["leak"] = same["split"].transform("nunique") > 1
+    columns = ["split", "row", "text", "label", "copies", "conflict", "leak"]
+    return rows.loc[rows["copies"] > 1, columns]

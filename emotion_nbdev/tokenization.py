@@ -10,24 +10,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
+from emotion_nbdev.foundations.checkpoints import (
+    EMBEDDED_CHECKPOINT, resolve_checkpoint,
+)
 from .foundations.core import InputError
+
+# %% ../nbs/02_tokenization.ipynb #1528c816
+def _read_tokenizer(checkpoint):
+    "As the files of the checkpoint have it; an `InputError` when they do not"
+    from transformers import AutoTokenizer
+    folder = resolve_checkpoint(checkpoint)
+    try:
+        return AutoTokenizer.from_pretrained(
+            folder, use_fast=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0][:120]
+        raise InputError(
+            f"{checkpoint}: its tokenizer cannot be loaded ({reason}). "
+            "Choose a checkpoint with a tokenizer.json.") from None
 
 # %% ../nbs/02_tokenization.ipynb #02046522
 def load_tokenizer(
     checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
 ):
-    "The fast tokenizer of a checkpoint, without built-in truncation or padding, padding on the right"
-    from transformers import AutoTokenizer
-    folder = resolve_checkpoint(checkpoint)
-    try: tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{checkpoint}: its tokenizer cannot be loaded ({str(error).splitlines()[0][:120]}). Choose a checkpoint with a tokenizer.json.") from None
+    "The fast tokenizer of a checkpoint, with truncation and padding switched off"
+    tokenizer = _read_tokenizer(checkpoint)  # AutoTokenizer.from_pretrained
     if tokenizer.is_fast:
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
-    if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token  # decoders come without one
+    tokenizer.padding_side = "right"
+    tokenizer.truncation_side = "right"
+    if tokenizer.pad_token is None:  # decoders come without one
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 # %% ../nbs/02_tokenization.ipynb #90473ea5
@@ -36,8 +50,12 @@ def token_limit(
     config, # of the checkpoint
 ) -> int: # tokens, special ones included
     "The longest sequence that a checkpoint can read"
-    positions = getattr(config, "max_position_embeddings", None) or 10**6  # relative positions: no limit of its own
-    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer"): positions -= config.pad_token_id + 1
+    positions = getattr(config, "max_position_embeddings", None)
+    if not positions:
+        positions = 10**6  # relative positions: no limit of its own
+    after_padding = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+    if config.model_type in after_padding:
+        positions -= config.pad_token_id + 1
     return min(positions, tokenizer.model_max_length)
 
 # %% ../nbs/02_tokenization.ipynb #fbccd469
@@ -50,7 +68,10 @@ class Truncation:
     limit:int       # tokens, special ones included
 
     def __str__(self):
-        return f"{self.cut:,} of {self.texts:,} texts are longer than {self.limit} tokens and were cut; {self.tokens_lost:,} tokens were not read"
+        return (
+            f"{self.cut:,} of {self.texts:,} texts are longer than "
+            f"{self.limit} tokens and were cut; "
+            f"{self.tokens_lost:,} tokens were not read")
 
 # %% ../nbs/02_tokenization.ipynb #e047da24
 def encode(
@@ -59,32 +80,42 @@ def encode(
     limit:int, # tokens a text, special ones included; see token_limit
 ) -> tuple: # ({"input_ids": [[int]], "attention_mask": [[int]], …}, Truncation)
     "Token ids of some texts, unpadded, and the account of what was cut"
-    encoded = dict(tokenizer(list(texts), truncation=False, verbose=False)) if len(texts) else {name: [] for name in tokenizer.model_input_names}
+    texts = list(texts)
+    encoded = {name: [] for name in tokenizer.model_input_names}
+    if texts:
+        encoded = dict(tokenizer(texts, truncation=False, verbose=False))
     lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=int)
     long = np.flatnonzero(lengths > limit)
     for row in long:
         cut = tokenizer(texts[row], truncation=True, max_length=limit)
-        for name in encoded: encoded[name][row] = cut[name]
-    return encoded, Truncation(len(lengths), len(long), int((lengths[long] - limit).sum()), limit)
+        for name in encoded:
+            encoded[name][row] = cut[name]
+    lost = int((lengths[long] - limit).sum())
+    return encoded, Truncation(len(lengths), len(long), lost, limit)
 
 # %% ../nbs/02_tokenization.ipynb #04e5439a
 def length_sorted_batches(
     lengths, # tokens of each text
-    tokens_per_batch:int=2048, # padded tokens a batch; a single longer text is a batch by itself
+    tokens_per_batch:int=2048, # padded tokens; a longer text is a batch by itself
 ) -> list: # arrays of text indices, shortest texts first; each index once
-    "Group texts of similar length so that a padded batch stays within a budget of tokens"
+    "Group texts of similar length into padded batches within a budget of tokens"
     batches, batch = [], []
     for index in np.argsort(lengths, kind="stable"):
-        if batch and (len(batch) + 1) * lengths[index] > tokens_per_batch:
+        padded = (len(batch) + 1) * lengths[index]  # this text is the longest yet
+        if batch and padded > tokens_per_batch:
             batches.append(np.array(batch))
             batch = []
         batch.append(index)
-    return batches + ([np.array(batch)] if batch else [])
+    if batch:
+        batches.append(np.array(batch))
+    return batches
 
+# %% ../nbs/02_tokenization.ipynb #41bfce3e
 def padding_share(
     lengths, # tokens of each text
     batches, # arrays of text indices
 ) -> float: # between 0 and 1
-    "Share of the computed tokens that is padding, when each batch is padded to its own longest text"
+    "Share of padding, when each batch is padded to its own longest text"
     lengths = np.asarray(lengths)
-    return 1 - lengths.sum() / sum(len(batch) * lengths[batch].max() for batch in batches)
+    computed = sum(len(batch) * lengths[batch].max() for batch in batches)
+    return 1 - lengths.sum() / computed

@@ -1,6 +1,8 @@
 "A small Hub on loopback: as much of the Hugging Face Hub's HTTP interface as a model needs, in memory, with faults on order."
 import base64, hashlib, http.server, json, re, socket, struct, threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 TOKENS = {"hf_writer": ("casey", "write"), "hf_reader": ("casey", "read"), "hf_member": ("robin", "write"), "hf_fine": ("casey", "fineGrained"), "hf_narrow": ("casey", "fineGrained")}
@@ -9,13 +11,13 @@ GRANTED = {"hf_fine": [{"entity": {"type": "user", "name": "casey"}, "permission
            "hf_narrow": [{"entity": {"type": "model", "name": "casey/other"}, "permissions": ["repo.write"]}]}
 MODEL = r"/api/models/(?P<repo>[^/]+/[^/]+)"
 ROUTES = [(name, method, re.compile(path + "$")) for name, method, path in [
-    ("whoami", "GET", "/api/whoami-v2"), ("create", "POST", "/api/repos/create"), ("yaml", "POST", "/api/validate-yaml"),
+    ("whoami", "GET", "/api/whoami-v2"), ("create", "POST", "/api/repos/create"), ("delete", "DELETE", "/api/repos/delete"), ("yaml", "POST", "/api/validate-yaml"),
     ("access", "GET", MODEL + "/auth-check/write"), ("branch", "POST", MODEL + "/branch/(?P<revision>.+)"), ("info", "GET", MODEL + "(/revision/(?P<revision>.+))?"),
     ("preupload", "POST", MODEL + "/preupload/(?P<revision>.+)"), ("batch", "POST", r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch"), ("upload", "PUT", "/storage/(?P<oid>.+)"),
-    ("verify", "POST", "/storage-verify"), ("commit", "POST", MODEL + "/commit/(?P<revision>.+)"),
+    ("verify", "POST", "/storage-verify"), ("commits", "GET", MODEL + "/commits/(?P<revision>.+)"), ("commit", "POST", MODEL + "/commit/(?P<revision>.+)"),
     ("tree", "GET", MODEL + "/tree/(?P<revision>[^/]+)(/(?P<path>.+))?"), ("discussions", "GET", MODEL + "/discussions"), ("xet", "GET", MODEL + "/xet-write-token/.+"),
     ("download", "GET", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)"), ("head", "HEAD", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")]]
-NEEDS_A_TOKEN = {"whoami", "create", "access", "branch", "preupload", "batch", "commit"}
+NEEDS_A_TOKEN = {"whoami", "create", "delete", "access", "branch", "preupload", "batch", "commit"}
 
 
 @dataclass
@@ -41,6 +43,7 @@ class HubServer:
     "Start it with `with HubServer() as hub:`; `hub.faults` is the plan, `hub.steps` the record"
     def __init__(self, large=10_000, faults=()):
         self.large, self.faults, self.steps, self.repositories, self.arrived, self.storage, self.meanwhile, self.ignored = large, list(faults), [], {}, {}, {}, None, ()
+        self.attached = ExitStack()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self}))
         self.server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self.server.server_port}"
@@ -49,7 +52,18 @@ class HubServer:
         threading.Thread(target=self.server.serve_forever, args=(.02,), daemon=True).start()
         return self
 
+    def attach(self, cache, token="hf_writer"):
+        "Until the end, the Hub's client in this process asks this server, with a token and a cache of its own"
+        from huggingface_hub import constants, hf_api
+        here = dict(ENDPOINT=self.address, HUGGINGFACE_CO_URL_TEMPLATE=self.address + "/{repo_id}/resolve/{revision}/{filename}", HF_HUB_CACHE=str(cache),
+                    HF_HUB_DISABLE_XET=True, HF_HUB_OFFLINE=False)
+        self.attached.enter_context(patch.multiple(constants, **here))
+        self.attached.enter_context(patch.object(hf_api.api, "endpoint", self.address))  # of `huggingface_hub.create_repo` and its like
+        self.attached.enter_context(patch.dict("os.environ", HF_TOKEN=token))
+        return self
+
     def __exit__(self, *error):
+        self.attached.close()
         self.server.shutdown()
         self.server.server_close()
 
@@ -92,7 +106,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if what == "lost": return self.hang_up()
         self.answer(answer[:-1] + bytes([answer[-1] ^ 1]) if what == "corrupt" else answer, status, **headers)
 
-    do_GET = do_HEAD = do_POST = do_PUT = handle_any
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
 
     def hang_up(self):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -145,6 +159,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if repo in self.hub.repositories: raise Refused(409, "You already created this model repo", url=f"{self.hub.address}/{repo}")
         self.hub.create(repo, private=wanted.get("visibility") == "private" or wanted.get("private", False))
         return {"url": f"{self.hub.address}/{repo}"}
+
+    def on_delete(self, body, **found):
+        wanted = json.loads(body)
+        repo = f"{wanted.get('organization') or self.user}/{wanted['name']}"
+        if self.role == "read": raise Refused(403, "You don't have the rights to delete this model")
+        if self.hub.repositories.pop(repo, None) is None: raise Refused(404, "Repository not found", {"X-Error-Code": "RepoNotFound"})
+        return {}
+
+    def on_commits(self, body, revision, **found):
+        told = [{"id": oid, "title": title, "message": "", "authors": [{"user": "casey"}], "date": "2026-01-01T00:00:00.000Z"} for oid, title, _ in self.commits(revision)]
+        return told[::-1]
 
     def on_yaml(self, body, **found):
         if "license: [" in json.loads(body)["content"]: raise Refused(400, "license must be a string")

@@ -53,8 +53,8 @@ def test_unknown_ending(command, tmp_path):
 
 def test_wrong_delimiter(command, csv_file, tmp_path):
     path = csv_file()
-    path.write_text(path.read_text().replace(",", ";"))
-    refused(command("run", "--train-file", "train.csv"), tmp_path, "train.csv: no column 'text'", "'text;label'", "delimiter")
+    path.write_text(path.read_text().replace(",", "~"))
+    refused(command("run", "--train-file", "train.csv"), tmp_path, "train.csv: no column 'text'", "'text~label'", "delimiter")
 
 
 def test_no_semicolon(command, tmp_path):

@@ -38,14 +38,20 @@ def waits(monkeypatch):
 
 
 @pytest.fixture
-def hub(monkeypatch, waits):
+def hub(waits, tmp_path):
     "A Hub for the client of this process, with the token of somebody who may write"
+    with HubServer() as server: yield server.attach(tmp_path/"cache")
+
+
+def test_the_client_is_as_before_in_the_end(tmp_path, monkeypatch):
+    from huggingface_hub import HfApi, constants, list_repo_files
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    before = dict(vars(constants))
     with HubServer() as server:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("HF_TOKEN", "hf_writer")
-        yield server
+        server.attach(tmp_path/"cache")
+        server.create("casey/moods", **{"README.md": b"x"})
+        assert HfApi().whoami()["name"] == "casey" and sorted(list_repo_files("casey/moods")) == [".gitattributes", "README.md"]
+    assert dict(vars(constants)) == before and "HF_TOKEN" not in os.environ
 
 
 def refused(*arguments, error=PushError, **settings):

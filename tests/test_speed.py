@@ -151,6 +151,25 @@ def test_a_graph_that_answers_differently_is_refused_and_nothing_is_written(save
     assert sorted(path.name for path in copy.iterdir()) == before
 
 
+def test_an_export_that_is_killed_leaves_the_folder_as_it_was(saved, tmp_path):
+    import shutil
+    copy = shutil.copytree(saved, tmp_path/"copy")
+    (copy/GRAPH).unlink()
+    before = sorted(path.name for path in copy.iterdir())
+    code = f"""
+import os
+from emotion_nbdev.production import graphs
+graphs.agreement = lambda *_: os._exit(9)  # no clearing up, as after SIGKILL
+graphs.export_onnx({str(copy)!r}, {list(TEXTS)!r}, {list(LABELS)!r})
+"""
+    scratch = tmp_path/"scratch"
+    scratch.mkdir()
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(scratch)})
+    assert killed.returncode == 9 and len(list(scratch.iterdir())) >= 1, killed.stderr
+    assert sorted(path.name for path in copy.iterdir()) == before
+    assert isinstance(load_classifier(copy), FineTunedClassifier)
+
+
 def test_a_graph_of_other_weights_is_noticed(saved, tmp_path, tiny_checkpoint):
     import shutil
     other = tmp_path/"other"

@@ -3,10 +3,11 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.ensemble import VotingClassifier
 
 from conftest import ROWS, call
 from emotion_nbdev.fine_tuning import FineTunedClassifier
-from emotion_nbdev.improvements import HandMadeFeatures, LogitAdjusted, Resampled, SoftVoting, adjusted_loss, balanced_places, focal_loss, side_by_side, stacking, weighted_loss
+from emotion_nbdev.improvements import HandMadeFeatures, LogitAdjusted, Resampled, adjusted_loss, balanced_places, focal_loss, side_by_side, stacking, weighted_loss
 from emotion_nbdev.classifiers import TfidfClassifier
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.evaluation import Answers
@@ -18,7 +19,7 @@ from emotion_nbdev.beyond.tricks import choose_tricks
 LABELS, TEXTS = map(list, zip(*((label, f"{text} {number}") for number in range(4) for label, texts in ROWS.items() for text in texts[:1 + (label == "joy")])))
 
 
-@pytest.mark.parametrize("wrapped", [Resampled(TfidfClassifier()), Resampled(TfidfClassifier(), "down"), LogitAdjusted(TfidfClassifier()), SoftVoting([TfidfClassifier(), TfidfClassifier(C=.1)]), side_by_side([HandMadeFeatures()]), stacking([TfidfClassifier()], folds=2)])
+@pytest.mark.parametrize("wrapped", [Resampled(TfidfClassifier()), Resampled(TfidfClassifier(), "down"), LogitAdjusted(TfidfClassifier()), VotingClassifier([("one", TfidfClassifier()), ("other", TfidfClassifier(C=.1))], voting="soft"), side_by_side([HandMadeFeatures()]), stacking([TfidfClassifier()], folds=2)])
 def test_parts_keep_the_contract(wrapped):
     from sklearn.base import clone
     fitted = clone(wrapped).fit(TEXTS, np.array(LABELS))

@@ -5,90 +5,650 @@
 # %% ../../nbs/foundations/02_sources.ipynb #e255f2ea
 from __future__ import annotations
 
-import csv, io, json, os, tempfile
-from dataclasses import dataclass
+import csv, gzip, io, json, os, re, tempfile, zlib
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from .core import InputError
+from .core import InputError, log
 
 # %% auto #0
-__all__ = ['EMBEDDED', 'READERS', 'PRESETS', 'SOURCES', 'require_hub', 'read_utf8', 'fetch', 'read_table', 'find_column',
-           'require_column', 'require_texts', 'clean_table', 'folder_files', 'hub_tables', 'Preset', 'get_preset',
-           'read_splits', 'records']
+__all__ = ['ENDINGS', 'SHEETS', 'HALVES', 'DELIMITERS', 'ENOUGH', 'LONGEST', 'FEW', 'SWALLOWS', 'NEVER_CLOSED', 'TXT_HEADER',
+           'ROWS', 'NULL_LIKE', 'SPLITS', 'EMBEDDED', 'PRESETS', 'file_kind', 'open_bytes', 'text_encoding',
+           'physical_lines', 'read_utf8', 'Row', 'spell_out', 'Layout', 'LineFeed', 'delimited_layout',
+           'parquet_schema', 'file_rows', 'class_folders', 'fetch', 'local_file', 'read_table', 'records',
+           'find_column', 'require_column', 'require_texts', 'require_two_columns', 'require_labels', 'clean_table',
+           'folder_files', 'require_hub', 'without_labels', 'drop_unlabelled', 'hub_tables', 'Preset', 'get_preset',
+           'read_splits']
 
-# %% ../../nbs/foundations/02_sources.ipynb #3178927d
-def require_hub(
-    name:str, # of the dataset or checkpoint that is wanted
-    cure:str="Connect to the network, or set HF_HUB_OFFLINE=1 to use a copy in the local cache.",
-):
-    "Return at once when the Hub answers, or when the user works offline on purpose; else an `InputError`"
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-    from huggingface_hub.errors import HTTPError
-    if constants.HF_HUB_OFFLINE: return
-    try: get_session().head(constants.ENDPOINT, timeout=3)
-    except (HTTPError, OSError) as error:
-        raise InputError(f"{name}: the Hub at {constants.ENDPOINT} cannot be reached ({type(error).__name__}). {cure}") from None
+# %% ../../nbs/foundations/02_sources.ipynb #82cbdfad
+if TYPE_CHECKING:
+    import pandas as pd
 
-# %% ../../nbs/foundations/02_sources.ipynb #2b54cafd
-EMBEDDED = Path(str(files("emotion_nbdev")))/"embedded"  # the corpus in the package
+# %% ../../nbs/foundations/02_sources.ipynb #1c4236be
+ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+SHEETS = (".xlsx", ".xls", ".ods")
+
+def file_kind(
+    path, # of a file, perhaps packed (.gz)
+) -> str: # one of `ENDINGS`
+    "The ending that says how a file is read; an `InputError` when it is not known"
+    path = Path(path)
+    ending = Path(path.name.lower().removesuffix(".gz")).suffix
+    packed = path.suffix.lower() == ".gz"
+    if ending in ENDINGS and not (packed and ending == ".parquet"):
+        return ending
+    cure = ""
+    if ending in SHEETS:
+        cure = " Save the sheet as CSV (UTF-8)."
+    elif packed or path.suffix.lower() in (".zip", ".bz2", ".xz", ".zst"):
+        cure = " Unpack the file."
+    known = ", ".join(ENDINGS)
+    raise InputError(
+        f"{path}: files ending in {path.suffix or 'nothing'!r} are not known."
+        f" Known: {known}.{cure}"
+    )
 
 # %% ../../nbs/foundations/02_sources.ipynb #61e2a424
+def open_bytes(path):
+    "A file, unpacked where it is packed"
+    return gzip.open(path) if Path(path).suffix.lower() == ".gz" else open(path, "rb")
+
+def text_encoding(
+    path, # of a text file
+) -> str:
+    "utf-8-sig, or utf-16 where the file begins with its mark; an `InputError` without it"
+    with open_bytes(path) as file:
+        start = file.read(1024)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if start.count(0) > len(start) / 4:
+        raise InputError(
+            f"{path} seems to be UTF-16 without a byte order mark. Save the file as UTF-8."
+        )
+    return "utf-8-sig"
+
+def physical_lines(
+    path, # of a text file
+) -> Iterator: # of (number from 1, the line with its end)
+    "The lines of a file, which end at LF, CR or both; bytes that are no UTF-8 as surrogates"
+    try:
+        encoding = text_encoding(path)
+        errors = "strict" if encoding == "utf-16" else "surrogateescape"
+        with open_bytes(path) as raw:
+            text = io.TextIOWrapper(raw, encoding=encoding, errors=errors, newline="")
+            yield from enumerate(text, 1)
+    except UnicodeError:
+        raise InputError(f"{path} is no readable UTF-16. Save the file as UTF-8.") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"{path} is no readable gzip file ({error}). Make it anew."
+        ) from None
+
+# %% ../../nbs/foundations/02_sources.ipynb #0b7a1d02
 def read_utf8(
     path:Path, # a text file; a byte order mark at its start is dropped
 ) -> str:
     "The text of a file, or an `InputError` that names the line which is not UTF-8"
     raw = Path(path).read_bytes()
-    try: text = raw.decode("utf-8-sig")
+    try:
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[:error.start].count(b"\n") + 1
-        raise InputError(f"{path}, line {line}: byte 0x{raw[error.start]:02x} is no UTF-8. Save the file as UTF-8.") from None
-    if not text.strip(): raise InputError(f"{path} is empty. Give a file with a text and a label in each row.")
+        byte = raw[error.start]
+        raise InputError(
+            f"{path}, line {line}: byte 0x{byte:02x} is no UTF-8. Save the file as UTF-8."
+        ) from None
+    if not text.strip():
+        raise _empty(path)
     return text
 
+def _empty(path):
+    return InputError(f"{path} is empty. Give a file with a text and a label in each row.")
+
+# %% ../../nbs/foundations/02_sources.ipynb #a3b432f9
+@dataclass
+class Row:
+    "One record of a file"
+    number:int     # from 1; the header and blank lines are not counted
+    record:dict    # column -> value; where it is broken, the text of its `line`
+    at:str         # what to call its place: `row 10` or `line 11`
+    reason:str=""  # why it cannot be used
+    cure:str=""    # what to do about it
+    short:bool=False  # only that the last fields are missing; they are None
+
+# %% ../../nbs/foundations/02_sources.ipynb #4280d7ea
+HALVES = re.compile("[\ud800-\udfff]")  # half a character, or a byte that is no UTF-8
+
+def spell_out(
+    text:str,
+    backslash:str="\\", # before the letter
+) -> str: # that can be written anywhere
+    "The text with halves of characters and bytes that are no UTF-8 written out, such as \\xe9"
+    def spelt(found):
+        code = ord(found[0])
+        return backslash + (f"x{code - 0xDC00:02x}" if 0xDC80 <= code < 0xDD00 else f"u{code:x}")
+    return HALVES.sub(spelt, text)
+
+def _bad_bytes(number, line, text, record=None):
+    "A row with a byte that is no UTF-8; None when there is none"
+    found = HALVES.search(text)
+    if not found:
+        return None
+    byte = ord(found[0]) - 0xDC00
+    reason = f"byte 0x{byte:02x} is no UTF-8"
+    record = record or {"line": text.rstrip("\r\n")}
+    return Row(number, record, f"line {line}", reason, "Save the file as UTF-8.")
+
+# %% ../../nbs/foundations/02_sources.ipynb #9a92c674
+DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+ENOUGH = 8  # lines without a quotation mark that show how the lines of a file are built
+
+@dataclass
+class Layout:
+    "How a file of delimited fields is built"
+    names:list         # of its columns
+    delimiter:str=","
+    skip:int=0         # lines above the first row
+    blanks:bool=False  # one after each delimiter
+    unnamed:tuple=()   # columns that have no name in the file
+    alike:bool=False   # each line has every field, quotation marks aside
+    plain:int=0        # lines without a quotation mark that have every field
+    recurring:tuple=() # for each column the few values that it has; empty where they are many
+    told:set=field(default_factory=set)  # lines about which something was said
+
+    @property
+    def by_line(self):
+        "Whether each line is a row: tabs hardly ever stand in a text"
+        return self.alike and self.delimiter == "\t"
+
+    def reader(self, lines):
+        "A csv reader over lines"
+        csv.field_size_limit(2**31 - 1)  # else 128 KiB
+        return csv.reader(
+            lines, delimiter=self.delimiter, skipinitialspace=self.blanks, strict=True
+        )
+
+# %% ../../nbs/foundations/02_sources.ipynb #c9a32851
+def _delimiter(usual, lines):
+    "The usual sign where the header has it, else one that the header and most lines have"
+    header, rows = lines[0], lines[1:]
+    if usual in header:
+        return usual
+    found = []
+    for sign in DELIMITERS:
+        having = sum(sign in row for row in rows)
+        if sign in header and 2 * having >= len(rows):
+            found.append(sign)
+    return max(found, key=header.count, default=usual)
+
+def _fields_of(line, layout):
+    "The fields of a line; none where its quotation marks make no sense"
+    try:
+        return next(layout.reader([line]), [])
+    except csv.Error:
+        return []
+
+def _delimiter_without_header(usual, lines, width):
+    "The sign at which most lines have so many fields"
+    def fitting(sign):
+        layout = Layout([], sign)
+        return sum(len(_fields_of(line, layout)) == width for line in lines)
+    return max((usual, *DELIMITERS), key=fitting)
+
+def _blank_after_each(lines, layout):
+    "Whether each field but the first begins with a blank"
+    rows = [_fields_of(line, layout) for line in lines]
+    later = [text for row in rows for text in row[1:]]
+    return len(rows) > 1 and bool(later) and all(text.startswith(" ") for text in later)
+
+# %% ../../nbs/foundations/02_sources.ipynb #83b357aa
+LONGEST = 2**26  # signs of a record over several lines; one that is longer was never closed
+
+class LineFeed:
+    "Lines for a csv reader; what a record has taken can be given back"
+    def __init__(self, lines):
+        self.lines = lines   # of (number, line)
+        self.back = deque()  # what was given back
+        self.begin()
+
+    def begin(self):
+        "A record begins"
+        self.taken, self.size = [], 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        number, line = self.back.popleft() if self.back else next(self.lines)
+        self.taken.append((number, line))
+        self.size += len(line)
+        if self.size > LONGEST and len(self.taken) > 1:
+            raise csv.Error("unexpected end of data")
+        return line
+
+    def give_back(self):
+        "All lines of the record but the first"
+        self.back.extendleft(reversed(self.taken[1:]))
+        del self.taken[1:]
+
+# %% ../../nbs/foundations/02_sources.ipynb #a3ecb602
+def _header(path, layout):
+    "The fields of the first record, and the number of the line in which it ends"
+    feed = LineFeed(islice(physical_lines(path), layout.skip, None))
+    try:
+        fields = next(fields for fields in layout.reader(feed) if fields)
+    except csv.Error:
+        line = feed.taken[0][1][:60]
+        raise InputError(
+            f"{path}, line {feed.taken[0][0]}: a quotation mark is never closed in the header"
+            f" {line!r}. Remove it, or close it."
+        ) from None
+    return fields, feed.taken[-1][0]
+
+def _name_columns(path, layout, fields):
+    "Names for all columns, also those that have none in the file"
+    blank = [number for number, name in enumerate(fields, 1) if not name.strip()]
+    layout.unnamed = tuple(f"column {number}" for number in blank)
+    numbered = enumerate(fields, 1)
+    layout.names = [name if name.strip() else f"column {number}" for number, name in numbered]
+    _require_distinct(path, layout.names)
+
+def _require_distinct(path, names):
+    "An `InputError` when two columns have one name"
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise InputError(
+            f"{path}: two columns are called {twice[0]!r}. Give each a name of its own."
+        )
+
+# %% ../../nbs/foundations/02_sources.ipynb #ac7307e3
+FEW = 200  # values of a column such as the labels
+
+def _survey(path, layout):
+    "Look at all lines, quotation marks aside: does each have every field, and which values recur?"
+    width = len(layout.names)
+    lines = full = 0
+    values = [Counter() for _ in layout.names]
+    for number, line in physical_lines(path):
+        if number <= layout.skip or not line.strip("\r\n"):
+            continue
+        lines += 1
+        full += line.count(layout.delimiter) == width - 1
+        if '"' in line or line.count(layout.delimiter) != width - 1:
+            continue
+        layout.plain += 1
+        for counter, value in zip(values, line.rstrip("\r\n").split(layout.delimiter)):
+            if len(counter) <= FEW:
+                counter[value] += 1
+    few = min(FEW, layout.plain // 4)
+    layout.alike = width > 1 and lines == full and layout.plain >= ENOUGH
+    layout.recurring = tuple(set(counter) if len(counter) <= few else set() for counter in values)
+
+# %% ../../nbs/foundations/02_sources.ipynb #2a960057
+@cache
+def _layout(path, stamp, columns):
+    "The layout of a file as it was at that time"
+    kind = file_kind(path)
+    usual = "\t" if kind == ".tsv" else ","
+    head = [line for _, line in islice(physical_lines(path), 50)]
+    told = re.fullmatch(r'"?sep=(.)"?\s*', head[0], re.IGNORECASE) if head else None
+    above = 1 if told else 0  # spreadsheets write sep=; above the header
+    sample = [line for line in head[above:] if line.strip("\r\n")]
+    if not any(line.strip() for line in sample):
+        raise _empty(path)
+    if told:
+        sign = told[1]
+    elif columns:
+        sign = _delimiter_without_header(usual, sample, len(columns))
+    else:
+        sign = _delimiter(usual, sample)
+    if sign != usual:
+        log.info(f"{path}: the fields are separated by {DELIMITERS.get(sign, repr(sign))}")
+    layout = Layout(list(columns or ()), sign, above)
+    layout.blanks = _blank_after_each(sample, layout)
+    if not columns:
+        fields, layout.skip = _header(path, layout)
+        _name_columns(path, layout, fields)
+    _survey(path, layout)
+    return layout
+
+def delimited_layout(
+    path, # of a .csv or .tsv file, perhaps packed
+    columns=None, # names of the columns, where the file has no header
+) -> Layout:
+    "Delimiter, columns and the build of the lines; an `InputError` when the file is empty"
+    status = Path(path).stat()
+    stamp = (status.st_size, status.st_mtime_ns)
+    return _layout(str(path), stamp, tuple(columns) if columns else None)
+
+# %% ../../nbs/foundations/02_sources.ipynb #12a83ab7
+def _records_of_lines(path, layout):
+    "(lines, fields, what is wrong with the marks) of each record; each line is in one"
+    feed = LineFeed(islice(physical_lines(path), layout.skip, None))
+    reader = layout.reader(feed)
+    while True:
+        feed.begin()
+        fields, fault = [], ""
+        try:
+            fields = _line(next(feed), layout) if layout.by_line else next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            fault = _fault(error, feed.taken)
+        if not fault and _swallows(path, feed.taken, fields, layout):
+            fault = (feed.taken[0][0], SWALLOWS)
+        if fault:
+            feed.give_back()
+        if fields or fault:
+            yield feed.taken, fields, fault
+
+# %% ../../nbs/foundations/02_sources.ipynb #adb41d64
+SWALLOWS = "a quotation mark opens a field over lines that look like rows of their own"
+
+def _line(line, layout):
+    "The fields of a line that is a row; marks that enclose no field are text"
+    text = line.rstrip("\r\n")
+    if not text:
+        return []
+    if '"' in text or layout.blanks:
+        fields = _fields_of(text, layout)
+        if len(fields) == len(layout.names):
+            return fields
+    return text.split(layout.delimiter)
+
+def _swallows(path, lines, fields, layout):
+    "Whether the lines of one record look like rows of their own"
+    width = len(layout.names)
+    if len(lines) < 2 or width < 2:
+        return False
+    rows = [line.rstrip("\r\n").split(layout.delimiter) for _, line in lines]
+    whole = [row for row in rows if len(row) == width]
+    if len(fields) > width:
+        return 2 * len(whole) > len(rows)
+    if len(whole) < len(rows):
+        return False
+    tabs = layout.delimiter == "\t"
+    if layout.alike or layout.plain >= ENOUGH and (tabs or _recur(rows, layout)):
+        return True
+    number = lines[0][0]
+    if number not in layout.told:
+        layout.told.add(number)
+        log.warning(
+            f"{path}, line {number}: one record goes over {len(lines)} lines, each of which could"
+            " be a row. If its quotation mark is text, write it twice inside a pair of marks."
+        )
+    return False
+
+def _recur(rows, layout):
+    "Whether some column has in all these rows a value that it has elsewhere as well"
+    columns = zip(layout.recurring, zip(*rows))
+    return any(known and known.issuperset(values) for known, values in columns)
+
+# %% ../../nbs/foundations/02_sources.ipynb #7414a535
+NEVER_CLOSED = "a quotation mark opens a field that is never closed"
+
+def _fault(error, lines):
+    "(number of the line in which the field opens, what is wrong)"
+    endless = "end of data" in str(error)
+    opened, inside = lines[-1][0], False
+    for number, line in lines if endless else lines[:-1]:
+        for _ in range(line.replace('""', "").count('"')):
+            inside = not inside
+            if inside:
+                opened = number
+    if not inside:
+        opened = lines[-1][0]
+    return opened, NEVER_CLOSED if endless else "text stands behind a closing quotation mark"
+
+def _delimited_row(number, lines, fields, fault, layout):
+    "A row of delimited fields, and what is wrong with it"
+    first, text = lines[0]
+    if fault:
+        reason = f"{fault[1]}, in {text[:60].rstrip()!r}"
+        cure = 'Remove the mark, or write it twice ("") inside a field in quotation marks.'
+        return Row(number, {"line": text.rstrip("\r\n")}, f"line {fault[0]}", reason, cure)
+    width = len(layout.names)
+    while len(fields) > width and not fields[-1].strip():
+        fields = fields[:-1]  # each row ends in commas
+    record = dict(zip(layout.names, fields))
+    if len(fields) > width:
+        record = {"fields": fields}
+    for line, part in lines:
+        if bad := _bad_bytes(number, line, part, record):
+            return bad
+    if len(fields) > width:
+        reason = f"{len(fields)} fields where the header has {width}, in line {first}"
+        cure = f"Quote fields that contain {layout.delimiter!r}."
+        return Row(number, record, f"row {number}", reason, cure)
+    return _complete(Row(number, record, f"row {number}"), len(fields), first, layout)
+
+def _complete(row, have, line, layout):
+    "A row with all columns; those that the line lacks are None, or empty where they have no name"
+    for name in layout.names[have:]:
+        row.record[name] = "" if name in layout.unnamed else None
+        if row.record[name] is None and not row.short:
+            row.short = True
+            row.reason = (f"{name} is missing: {have} field{'s' * (have != 1)} where the header has"
+                          f" {len(layout.names)}, in line {line}")
+            row.cure = "Fill it in or remove the row."
+    return row
+
+def _delimited_rows(path, columns, labelled):
+    "Rows of a .csv or .tsv file"
+    layout = delimited_layout(path, columns)
+    parts = _records_of_lines(path, layout)
+    for number, (lines, fields, fault) in enumerate(parts, 1):
+        yield _delimited_row(number, lines, fields, fault, layout)
+
 # %% ../../nbs/foundations/02_sources.ipynb #7245580a
-def _read_semicolon(path):
-    "`text;label` lines: the last semicolon separates, so a text may contain others"
-    import pandas as pd
-    lines = [line for line in read_utf8(path).splitlines() if line.strip()]
-    for row, line in enumerate(lines, 1):
-        if ";" not in line: raise InputError(f"{path}, row {row}: no semicolon in {line[:60]!r}. A .txt file holds one `text;label` a line.")
-    return pd.DataFrame([line.rsplit(";", 1) for line in lines], columns=["text", "label"])
+TXT_HEADER = re.compile(r"\s*text\s*;\s*label\s*", re.IGNORECASE)
 
-def _read_csv(path, delimiter=","):
-    "RFC 4180, header first; a row that is too long or too short is an `InputError`"
-    import pandas as pd
-    reader = csv.DictReader(io.StringIO(read_utf8(path)), delimiter=delimiter, restkey="", strict=True)
-    try: rows = list(reader)
-    except csv.Error as error: raise InputError(f"{path}, line {reader.line_num}: {error}. Quote fields as RFC 4180 says.") from None
-    for row, record in enumerate(rows, 1):
-        if "" in record and isinstance(record[""], list):
-            raise InputError(f"{path}, row {row}: {len(reader.fieldnames) + len(record[''])} fields where the header has {len(reader.fieldnames)}. Quote fields that contain {delimiter!r}.")
-    return pd.DataFrame(rows, columns=reader.fieldnames, dtype=object)
+def _txt_rows(path, columns, labelled):
+    "Rows of a .txt file"
+    def lines():
+        return ((number, line) for number, line in physical_lines(path) if line.strip())
+    pairs = labelled or all(";" in line for _, line in lines())
+    number, first = 0, True
+    for line_number, line in lines():
+        header = first and pairs and TXT_HEADER.fullmatch(line)
+        first = False
+        if header:
+            continue
+        number += 1
+        yield _txt_row(number, line_number, line, pairs)
 
-def _read_tsv(path): return _read_csv(path, delimiter="\t")
+def _txt_row(number, line_number, line, pairs):
+    "A row of a .txt file, and what is wrong with it"
+    text = line.rstrip("\r\n")
+    if bad := _bad_bytes(number, line_number, line):
+        return bad
+    if not pairs:
+        return Row(number, {"text": text}, f"row {number}")
+    if ";" not in text:
+        reason = f"no semicolon in {text[:60]!r}"
+        cure = "A .txt file holds one `text;label` a line."
+        return Row(number, {"line": text}, f"row {number}", reason, cure)
+    return Row(number, dict(zip(("text", "label"), text.rsplit(";", 1))), f"row {number}")
 
 # %% ../../nbs/foundations/02_sources.ipynb #34555d95
-def _read_json_lines(path):
-    "One JSON object a line"
-    import pandas as pd
-    rows = []
-    for row, line in enumerate(filter(str.strip, read_utf8(path).splitlines()), 1):
-        try: rows.append(json.loads(line))
-        except json.JSONDecodeError as error: raise InputError(f"{path}, row {row}: {error.msg} in {line[:60]!r}. One JSON object a line.") from None
-        if not isinstance(rows[-1], dict): raise InputError(f"{path}, row {row}: {line[:60]!r} is no JSON object. One JSON object a line.")
-    return pd.DataFrame(rows, dtype=object)
+def _json_rows(path, columns, labelled):
+    "Rows of JSON: one object a line, or in a .json file a list of objects"
+    if file_kind(path) == ".json" and _is_list(path):
+        yield from _json_list(path)
+        return
+    number = 0
+    for line_number, line in physical_lines(path):
+        if not line.strip():
+            continue
+        number += 1
+        yield _bad_bytes(number, line_number, line) or _json_row(number, line)
 
-def _read_parquet(path):
-    import pandas as pd
-    try: return pd.read_parquet(path)
-    except (OSError, ValueError) as error: raise InputError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from None
+def _is_list(path):
+    "Whether the first sign of a file is a bracket"
+    first = next((line for _, line in physical_lines(path) if line.strip()), "")
+    return first.lstrip().startswith("[")
 
-READERS = {".txt": _read_semicolon, ".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_json_lines, ".ndjson": _read_json_lines, ".parquet": _read_parquet}
+def _json_row(number, line):
+    "A row of JSON Lines, and what is wrong with it"
+    place, text = f"row {number}", line.rstrip("\r\n")
+    try:
+        record = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        reason = f"{getattr(error, 'msg', error)} in {text[:60]!r}"
+        return Row(number, {"line": text}, place, reason, "One JSON object a line.")
+    if not isinstance(record, dict):
+        reason = f"{text[:60]!r} is no JSON object"
+        return Row(number, {"line": text}, place, reason, "One JSON object a line.")
+    return _whole_characters(Row(number, record, place), "\\ud" in text.lower())
+
+def _once(pairs):
+    "An object whose keys occur once"
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ValueError(f"the key {twice!r} occurs twice")
+    return record
+
+# %% ../../nbs/foundations/02_sources.ipynb #2e9c7949
+def _whole_characters(row, suspicious):
+    "The row; with a reason where a text was cut in the middle of a character"
+    for name, value in row.record.items() if suspicious else ():
+        found = HALVES.search(json.dumps({name: value}, ensure_ascii=False))
+        if found:
+            row.reason = f"{name} holds half of a character ({spell_out(found[0])})"
+            row.cure = "Cut texts between characters, or remove the row."
+    return row
+
+def _json_list(path):
+    "Rows of a list of objects"
+    lines = list(physical_lines(path))
+    for number, line in lines:
+        if bad := _bad_bytes(0, number, line):
+            raise InputError(f"{path}, {bad.at}: {bad.reason}. {bad.cure}")
+    cure = "A .json file holds a list of objects, or one object a line."
+    try:
+        found = json.loads("".join(line for _, line in lines), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        place = f", line {error.lineno}" if hasattr(error, "lineno") else ""
+        message = getattr(error, "msg", error)
+        raise InputError(f"{path}{place}: {message}. {cure}") from None
+    for number, record in enumerate(found, 1):
+        if isinstance(record, dict):
+            yield _whole_characters(Row(number, record, f"row {number}"), True)
+        else:
+            reason = f"{str(record)[:60]!r} is no JSON object"
+            yield Row(number, {"value": record}, f"row {number}", reason, cure)
+
+# %% ../../nbs/foundations/02_sources.ipynb #80f6c8c3
+def _python_values(column):
+    "The values of an Arrow column; as Arrow's own where Python has no such value"
+    import pyarrow as pa
+    if pa.types.is_time64(column.type) and column.type.unit == "ns":
+        return list(column)
+    try:
+        return column.to_pylist()
+    except (OverflowError, ValueError):
+        return list(column)
+
+def _parquet_rows(path, columns, labelled):
+    "Rows of Parquet"
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    number = 0
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        _require_distinct(path, names)
+        for batch in file.iter_batches(1024):
+            for values in zip(*map(_python_values, batch.columns)):
+                number += 1
+                yield Row(number, dict(zip(names, values)), f"row {number}")
+    except (pa.ArrowException, OSError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} is no readable Parquet file: {what}") from None
+
+def parquet_schema(
+    path, # of a file of any kind
+): # pyarrow schema; None where it is no Parquet
+    "The types of a file that has types"
+    if Path(path).is_dir() or file_kind(path) != ".parquet":
+        return None
+    import pyarrow.parquet as pq
+    return pq.read_schema(path)
+
+# %% ../../nbs/foundations/02_sources.ipynb #b75e0de2
+ROWS = {".csv": _delimited_rows, ".tsv": _delimited_rows, ".txt": _txt_rows,
+        ".parquet": _parquet_rows, ".json": _json_rows, ".jsonl": _json_rows,
+        ".ndjson": _json_rows}
+
+def _require_file(path):
+    "An `InputError` when there is no such file"
+    if str(path) == "-":
+        raise InputError(
+            "-: standard input is not read, since a file is read more than once."
+            " Write it into a file first, such as: cat > new.csv"
+        )
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist. Check the name; relative names start at {Path.cwd()}."
+        )
+
+def file_rows(
+    path, # of a file, see ENDINGS
+    columns=None, # names of the columns of a .csv or .tsv without a header
+    labelled:bool=True, # a .txt holds `text;label` lines; False: perhaps plain texts
+) -> Iterator: # of Row
+    "All rows of a file, one at a time; an `InputError` when it is not there or not known"
+    path = Path(path)
+    _require_file(path)
+    if path.is_dir():
+        if class_folders(path):
+            return _class_rows(path)
+        raise InputError(
+            f"{path} is a folder, not a file. A folder of train/validation/test files"
+            " is given as the dataset."
+        )
+    kind = file_kind(path)
+    if columns and kind not in (".csv", ".tsv"):
+        raise InputError(
+            f"{path}: names of columns are for .csv and .tsv without a header."
+            " Leave out --columns."
+        )
+    return ROWS[kind](path, columns, labelled)
+
+# %% ../../nbs/foundations/02_sources.ipynb #9e532a33
+def class_folders(
+    folder, # perhaps with a folder for each class
+) -> list: # of paths; empty where it is none
+    "The folders of a folder that has nothing but folders of .txt files"
+    entries = [path for path in Path(folder).iterdir() if not path.name.startswith(".")]
+    inside = sorted(path for path in entries if path.is_dir())
+    if len(inside) < 2 or any(path.suffix == ".txt" for path in entries):
+        return []
+    return inside if all(any(path.glob("*.txt")) for path in inside) else []
+
+def _class_rows(folder):
+    "Rows of a folder with a folder for each class, a text in each file"
+    paths = [path for inside in class_folders(folder) for path in sorted(inside.glob("*.txt"))]
+    for number, path in enumerate(paths, 1):
+        lines = list(physical_lines(path))
+        name = f"{path.parent.name}/{path.name}"
+        text = "".join(line for _, line in lines).strip()
+        row = Row(number, {"text": text, "label": path.parent.name, "id": name}, name)
+        for line, part in lines:
+            if bad := _bad_bytes(number, line, part, row.record):
+                bad.at = f"{name}, {bad.at}"
+                row = bad
+        yield row
 
 # %% ../../nbs/foundations/02_sources.ipynb #b3e32e81
 def fetch(
@@ -101,33 +661,84 @@ def fetch(
     from urllib.request import urlopen
     path = Path(folder)/(Path(urlsplit(url).path).name or "download")
     try:
-        with urlopen(url, timeout=10) as answer: path.write_bytes(answer.read())
+        with urlopen(url, timeout=10) as answer:
+            path.write_bytes(answer.read())
     except (OSError, ValueError, HTTPException) as error:
-        raise InputError(f"{url} cannot be downloaded ({error}). Check the address, or download the file and give its name.") from None
+        raise InputError(
+            f"{url} cannot be downloaded ({error})."
+            " Check the address, or download the file and give its name."
+        ) from None
     return path
+
+@contextmanager
+def local_file(
+    source, # a file, or the address of one
+):
+    "The path of a file: its own, or that of a copy which is removed at the end"
+    if not str(source).startswith(("http://", "https://")):
+        yield Path(source)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = fetch(str(source), folder)
+        try:
+            yield path
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), str(source))) from None
 
 # %% ../../nbs/foundations/02_sources.ipynb #0bc9ef72
 def read_table(
-    source, # a file, or the address of one, whose name ends in one of `READERS`
+    source, # a file, or the address of one, whose name ends in one of `ENDINGS`
+    columns=None, # names of the columns of a .csv or .tsv without a header
 ) -> pd.DataFrame: # every column as it stands, one row a record
     "The rows of a file; an `InputError` when it cannot be read or has none"
-    if str(source).startswith(("http://", "https://")):
-        with tempfile.TemporaryDirectory() as folder:
-            path = fetch(str(source), folder)
-            try: return read_table(path)
-            except InputError as error: raise InputError(str(error).replace(str(path), str(source))) from None
-    path = Path(source)
-    if not path.exists(): raise InputError(f"{path} does not exist. Check the name; relative names start at {Path.cwd()}.")
-    if path.is_dir(): raise InputError(f"{path} is a folder, not a file. A folder of train/validation/test files is given as the dataset.")
-    if path.suffix.lower() not in READERS: raise InputError(f"{path}: files ending in {path.suffix or 'nothing'!r} are not known. Known: {', '.join(READERS)}.")
-    frame = READERS[path.suffix.lower()](path)
-    if frame.empty: raise InputError(f"{path} has no rows below its header. Give a file with a text and a label in each row.")
-    return frame
+    import pandas as pd
+    records, names = [], {}
+    with local_file(source) as path:
+        for row in file_rows(path, columns):
+            if row.reason and not row.short:
+                raise InputError(f"{path}, {row.at}: {row.reason}. {row.cure}")
+            records.append(row.record)
+            names.update(dict.fromkeys(row.record))
+    if not records:
+        raise InputError(
+            f"{source} has no rows below its header."
+            " Give a file with a text and a label in each row."
+        )
+    values = [[record.get(name) for name in names] for record in records]
+    return pd.DataFrame(values, columns=list(names), dtype=object)
+
+# %% ../../nbs/foundations/02_sources.ipynb #8bd97de9
+def records(
+    path, # of a file, see ENDINGS; a .txt may hold one text a line
+    text_column:str="text",
+    columns=None, # names of the columns of a .csv or .tsv without a header
+) -> Iterator: # of (row number from 1, record as a dict, "" or why it cannot be labelled)
+    "The records of a file, one at a time; an `InputError` when it has no such column"
+    seen = False
+    for row in file_rows(path, columns, labelled=False):
+        if not seen and (row.short or not row.reason):
+            seen = True
+            if text_column not in row.record:
+                _explain_missing(path, text_column, columns)
+        text = row.record.get(text_column)
+        reason = row.reason
+        if not reason and not (isinstance(text, str) and text.strip()):
+            reason = f"{text_column} is {text!r}, no text"
+        yield row.number, row.record, reason
+
+def _explain_missing(path, column, columns):
+    "Raise the `InputError` of find_column from the first rows of a file"
+    import pandas as pd
+    rows = islice(file_rows(path, columns, labelled=False), 100)
+    frame = pd.DataFrame([row.record for row in rows if not row.reason])
+    find_column(frame, column, str(path), "--text-column")
 
 # %% ../../nbs/foundations/02_sources.ipynb #976bbafe
-def _first(bad): return int(np.flatnonzero(bad)[0]) + 1
+def _first(bad):
+    return int(np.flatnonzero(bad)[0]) + 1
 
-def _missing(values): return values.isna() | (values.astype(str).str.strip() == "")
+def _missing(values):
+    return values.isna() | (values.astype(str).str.strip() == "")
 
 def find_column(
     frame:pd.DataFrame,
@@ -136,10 +747,36 @@ def find_column(
     option:str, # the command-line option that names the column
 ) -> pd.Series:
     "One column of `frame`; an `InputError` when it is absent"
-    if column not in frame:
-        raise InputError(f"{source}: no column {column!r}, found {', '.join(map(repr, frame.columns))}. Name the column with {option}, or check the delimiter.")
-    return frame[column]
+    if column in frame:
+        return frame[column]
+    found = ", ".join(repr(name[:60] if isinstance(name, str) else name) for name in frame.columns)
+    raise InputError(
+        f"{source}: no column {column!r}, found {found or 'nothing'}. {_cure(frame, option)}"
+    )
 
+def _cure(frame, option):
+    "What to do about a column that is not there"
+    if _first_line_is_data(frame):
+        return ("The first line seems to be a message, not a header."
+                " Put a line such as text,label above it, or name the columns with --columns.")
+    switches = [str(name) for name in frame.columns if _is_switch(frame[name])]
+    if option == "--label-column" and len(switches) > 1:
+        return (f"The columns {', '.join(switches)} hold only 0 and 1: that is several labels a"
+                " message, which this project does not learn. Make one column of labels.")
+    return f"Name the column with {option}, or check the delimiter."
+
+def _first_line_is_data(frame):
+    "Whether the names of the columns look like values: several words, or what stands below as well"
+    def is_value(name):
+        return len(name.split()) > 3 or name in set(frame[name].astype(str))
+    names = [name for name in frame.columns if isinstance(name, str) and name.strip()]
+    return any(map(is_value, names))
+
+def _is_switch(values):
+    "Whether a column holds zeros and ones only"
+    return set(values.dropna().astype(str)) == {"0", "1"}
+
+# %% ../../nbs/foundations/02_sources.ipynb #b4d802d6
 def require_column(
     frame:pd.DataFrame,
     column:str, # a column that has to be there
@@ -147,14 +784,17 @@ def require_column(
     option:str, # the command-line option that names the column
 ) -> pd.Series: # the column, complete: no null, no blank
     "One column of `frame`; an `InputError` when it is absent or has a null or blank value"
-    find_column(frame, column, source, option)
-    bad = _missing(frame[column])
+    values = find_column(frame, column, source, option)
+    bad = _missing(values)
     if bad.any():
-        value = frame[column][bad].iloc[0]
-        raise InputError(f"{source}, row {_first(bad)}: {column} is {'null' if frame[column][bad].isna().iloc[0] else repr(value)} ({bad.sum()} such rows of {len(frame)}). Fill it in or remove the row.")
-    return frame[column]
+        value = values[bad].iloc[0]
+        shown = "null" if values[bad].isna().iloc[0] else repr(value)
+        raise InputError(
+            f"{source}, row {_first(bad)}: {column} is {shown} ({bad.sum()} such rows of"
+            f" {len(frame)}). Fill it in or remove the row."
+        )
+    return values
 
-# %% ../../nbs/foundations/02_sources.ipynb #efda39fd
 def require_texts(
     frame:pd.DataFrame,
     column:str="text", # the column of texts
@@ -162,9 +802,48 @@ def require_texts(
 ) -> list: # of str
     "The texts of `frame`; an `InputError` when one is null, blank or no string"
     texts = require_column(frame, column, source, "--text-column")
-    bad = ~texts.map(lambda value: isinstance(value, str))
-    if bad.any(): raise InputError(f"{source}, row {_first(bad)}: {column} is {texts[bad].iloc[0]!r}, no string. Name the column of texts with --text-column.")
+    bad = ~texts.map(lambda value: isinstance(value, str)).astype(bool)
+    if bad.any():
+        raise InputError(
+            f"{source}, row {_first(bad)}: {column} is {texts[bad].iloc[0]!r}, no string."
+            " Name the column of texts with --text-column."
+        )
     return texts.tolist()
+
+# %% ../../nbs/foundations/02_sources.ipynb #efda39fd
+# what programs and people write for nothing
+NULL_LIKE = ("nan", "none", "null", "n/a", "na", "-", "?")
+
+def require_two_columns(
+    text_column:str,
+    label_column:str,
+    source:str="data", # what to call the data in an error
+):
+    "An `InputError` when texts and labels are to come from one column"
+    if text_column == label_column:
+        raise InputError(
+            f"{source}: texts and labels are both to come from the column {text_column!r}."
+            " Name two columns with --text-column and --label-column."
+        )
+
+def require_labels(
+    frame:pd.DataFrame,
+    column:str="label", # the column of labels
+    source:str="data", # what to call the data in an error
+) -> list: # of str
+    "The labels of `frame` as names; an `InputError` when one is null, blank or several in one"
+    labels = require_column(frame, column, source, "--label-column")
+    several = labels.map(lambda value: isinstance(value, (list, tuple, dict, set, np.ndarray)))
+    if several.any():
+        raise InputError(
+            f"{source}, row {_first(several)}: {column} is a list; this project gives each"
+            " message one label. Keep one, or make a row for each."
+        )
+    names = [str(label).strip() for label in labels]
+    nothing = Counter(name for name in names if name.lower() in NULL_LIKE)
+    for name, times in nothing.items():
+        log.warning(f"{source}: {times:,} labels are {name!r}, which looks like a missing value")
+    return names
 
 def clean_table(
     frame:pd.DataFrame,
@@ -174,47 +853,147 @@ def clean_table(
 ) -> pd.DataFrame: # columns `text` and `label` (both str), and `id` when the data has one
     "The columns that this project uses, checked"
     import pandas as pd
+    require_two_columns(text_column, label_column, source)
     clean = pd.DataFrame({"text": require_texts(frame, text_column, source)})
-    clean["label"] = [str(label).strip() for label in require_column(frame, label_column, source, "--label-column")]
-    if "id" in frame and "id" not in (text_column, label_column): clean["id"] = frame["id"].astype(str).tolist()
+    clean["label"] = require_labels(frame, label_column, source)
+    if "id" in frame and "id" not in (text_column, label_column):
+        clean["id"] = frame["id"].astype(str).tolist()
     return clean
 
 # %% ../../nbs/foundations/02_sources.ipynb #132c1cfc
+SPLITS = dict(train=["train"], validation=["validation", "valid", "val", "dev"], test=["test"])
+
 def folder_files(
     folder, # holds train.*, and perhaps validation.* (or valid.*, val.*, dev.*) and test.*
 ) -> dict: # split -> path
-    "The files of a folder that are splits, by their names; an `InputError` when train is missing or a split is there twice"
+    "The splits of a folder by name; an `InputError` when train is missing or one is there twice"
     folder = Path(folder)
-    aliases = dict(train=["train"], validation=["validation", "valid", "val", "dev"], test=["test"])
-    found = {split: [folder/(stem + ending) for stem in stems for ending in READERS if (folder/(stem + ending)).is_file()] for split, stems in aliases.items()}
+    found = {split: _split_files(folder, stems) for split, stems in SPLITS.items()}
     if not found["train"]:
-        listing = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise InputError(f"{folder}: no train file ({', '.join('train' + ending for ending in READERS)}), found {listing}. Rename the file, or name it with --train-file.")
+        if class_folders(folder):
+            return {"train": folder}
+        raise _no_train(folder)
     for split, paths in found.items():
-        if len(paths) > 1: raise InputError(f"{folder}: several {split} files ({', '.join(path.name for path in paths)}). Leave one, or name it with --{split}-file.")
+        if len(paths) > 1:
+            raise InputError(
+                f"{folder}: several {split} files ({', '.join(path.name for path in paths)})."
+                f" Leave one, or name it with --{split}-file."
+            )
     return {split: paths[0] for split, paths in found.items() if paths}
 
+def _split_files(folder, stems):
+    "The files, or folders of classes, that have one of these names"
+    names = [stem + ending + packed
+             for stem in stems for ending in ENDINGS for packed in ("", ".gz")]
+    found = [folder/name for name in names if (folder/name).is_file()]
+    inside = [folder/stem for stem in stems if (folder/stem).is_dir()]
+    return found + [path for path in inside if class_folders(path)]
+
+def _no_train(folder):
+    "The `InputError` of a folder without a train file"
+    names = sorted(path.name for path in folder.iterdir())
+    listing = ", ".join(names[:8]) or "nothing"
+    pair = [f"train_{what}.txt" for what in ("text", "labels")]
+    if set(pair) <= set(names):
+        files = " ".join(str(folder/name) for name in pair)
+        return InputError(
+            f"{folder}: texts and labels are in two files, found {listing}."
+            f" Join them: paste -d ';' {files} > {folder/'train.txt'}"
+        )
+    known = ", ".join("train" + ending for ending in ENDINGS)
+    return InputError(
+        f"{folder}: no train file ({known}), found {listing}."
+        " Rename the file, or name it with --train-file."
+    )
+
+# %% ../../nbs/foundations/02_sources.ipynb #3178927d
+def require_hub(
+    name:str, # of the dataset or checkpoint that is wanted
+    cure:str="Connect to the network, or set HF_HUB_OFFLINE=1 to use a copy in the local cache.",
+):
+    "An `InputError` when the Hub does not answer, unless the user works offline on purpose"
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+    from huggingface_hub.errors import HTTPError
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        get_session().head(constants.ENDPOINT, timeout=3)
+    except (HTTPError, OSError) as error:
+        raise InputError(
+            f"{name}: the Hub at {constants.ENDPOINT} cannot be reached"
+            f" ({type(error).__name__}). {cure}"
+        ) from None
+
 # %% ../../nbs/foundations/02_sources.ipynb #de2444ed
+def without_labels(
+    table:pd.DataFrame,
+    label_column:str="label",
+) -> bool:
+    "Whether no row has a label: there is no such column, or it holds nothing, or -1 everywhere"
+    if label_column not in table:
+        return True
+    labels = table[label_column]
+    return bool((_missing(labels) | labels.astype(str).isin(("-1", "-1.0"))).all())
+
+def drop_unlabelled(
+    tables:dict, # split -> DataFrame
+    sources:dict, # split -> what to call it
+    label_column:str="label",
+) -> dict: # without validation and test where they have no labels
+    "Leave out splits that cannot be scored, and say so"
+    kept = {}
+    for split, table in tables.items():
+        if split != "train" and without_labels(table, label_column):
+            log.warning(f"{sources[split]} has no labels in a column {label_column!r} and is not"
+                        " scored; label it with emotion-nbdev predict")
+        else:
+            kept[split] = table
+    return kept
+
+# %% ../../nbs/foundations/02_sources.ipynb #a957820a
 def hub_tables(
     name:str, # such as `dair-ai/emotion`
     revision:str=None, # branch, tag or commit
     label_column:str="label",
 ) -> tuple: # ({split: DataFrame}, class names or None)
     "The splits of a dataset on the Hub as tables, labels as names where it has a `ClassLabel`"
-    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # else a HEAD request goes to a further host
-    from datasets import ClassLabel, load_dataset
+    hub = _load_hub(name, revision)
+    if "train" not in hub:
+        raise InputError(
+            f"{name}: no train split, found {', '.join(hub)}. Give the files with --train-file."
+        )
+    tables = {}
+    for split, aliases in SPLITS.items():
+        found = [alias for alias in aliases if alias in hub]
+        if found:
+            tables[split] = hub[found[0]].to_pandas()
+    sources = {split: f"{name} [{split}]" for split in tables}
+    tables = drop_unlabelled(tables, sources, label_column)
+    names = getattr(hub["train"].features.get(label_column), "names", None)
+    for table in tables.values() if names else ():
+        numbers = table[label_column]
+        table[label_column] = [names[number] if number >= 0 else None for number in numbers]
+    return tables, names
+
+def _load_hub(name, revision):
+    "A dataset of the Hub with all its splits"
+    # else a HEAD request goes to a further host
+    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
+    from datasets import load_dataset
     require_hub(name)
-    try: hub = load_dataset(name, revision=revision)
+    try:
+        return load_dataset(name, revision=revision)
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{name}: no such dataset on the Hub, or not readable ({type(error).__name__}: {str(error).splitlines()[0][:120]}). Check the name, or give a folder.") from None
-    if "train" not in hub: raise InputError(f"{name}: no train split, found {', '.join(hub)}. Give the files with --train-file.")
-    feature = hub["train"].features.get(label_column)
-    tables = {split: hub[split].to_pandas() for split in ("train", "validation", "test") if split in hub}
-    if isinstance(feature, ClassLabel):
-        for table in tables.values(): table[label_column] = [feature.names[number] if number >= 0 else None for number in table[label_column]]
-    return tables, getattr(feature, "names", None)
+        what = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
+        raise InputError(
+            f"{name}: no such dataset on the Hub, or not readable ({what})."
+            " Check the name, or give a folder."
+        ) from None
 
 # %% ../../nbs/foundations/02_sources.ipynb #8144a781
+EMBEDDED = Path(str(files("emotion_nbdev")))/"embedded"  # the corpus in the package
+
 @dataclass(frozen=True)
 class Preset:
     "A dataset and a checkpoint that belong together"
@@ -225,11 +1004,12 @@ PRESETS = {"embedded": Preset(str(EMBEDDED), "sentence-transformers/all-MiniLM-L
            "chapter":  Preset("dair-ai/emotion", "distilbert-base-uncased")}
 
 def get_preset(
-    name:str=None, # a key of `PRESETS`; None: the environment variable EMOTION_PRESET, else `embedded`
+    name:str=None, # a key of `PRESETS`; None: that of EMOTION_PRESET, else `embedded`
 ) -> Preset:
     "The preset of that name; an `InputError` when there is none"
     name = name or os.environ.get("EMOTION_PRESET") or "embedded"
-    if name not in PRESETS: raise InputError(f"preset {name!r} is not known. Known: {', '.join(PRESETS)}.")
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r} is not known. Known: {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 # %% ../../nbs/foundations/02_sources.ipynb #b09c4f9c
@@ -240,63 +1020,36 @@ def read_splits(
     test_file=None,
     preset:str=None, # see get_preset
     label_column:str="label",
+    columns=None, # names of the columns of .csv or .tsv files without a header
 ) -> tuple: # ({split: DataFrame}, {split: what to call it}, class names or None)
     "The splits as tables, from wherever they are, not yet checked"
-    if train_file is None and (validation_file or test_file): raise InputError("a validation or test file needs a training file beside it. Give --train-file.")
-    if train_file and dataset: raise InputError("give files or a dataset, not both (--train-file and --dataset).")
+    given = dict(train=train_file, validation=validation_file, test=test_file)
+    if train_file is None and (validation_file or test_file):
+        raise InputError(
+            "a validation or test file needs a training file beside it. Give --train-file."
+        )
+    if train_file and dataset:
+        raise InputError("give files or a dataset, not both (--train-file and --dataset).")
+    if train_file:
+        paths = {split: path for split, path in given.items() if path is not None}
+        return {split: read_table(path, columns) for split, path in paths.items()}, paths, None
     name = str(dataset or get_preset(preset).dataset)
-    if train_file: paths = {split: path for split, path in dict(train=train_file, validation=validation_file, test=test_file).items() if path is not None}
-    elif Path(name).is_dir(): paths = folder_files(name)
-    elif Path(name).is_file(): raise InputError(f"{name} is a file. Give it as --train-file, or give the folder that holds train, validation and test files.")
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1: raise InputError(f"{name}: no such folder. Check the name; relative names start at {Path.cwd()}.")
-    else:
-        tables, names = hub_tables(name, label_column=label_column)
-        return tables, {split: f"{name} [{split}]" for split in tables}, names
-    return {split: read_table(path) for split, path in paths.items()}, paths, None
+    if Path(name).is_dir():
+        paths = folder_files(name)
+        tables = {split: read_table(path, columns) for split, path in paths.items()}
+        return drop_unlabelled(tables, paths, label_column), paths, None
+    _require_hub_name(name)
+    tables, names = hub_tables(name, label_column=label_column)
+    return tables, {split: f"{name} [{split}]" for split in tables}, names
 
-# %% ../../nbs/foundations/02_sources.ipynb #a8f06890
-def _fields(path, delimiter):
-    "Records of a CSV or TSV; the first line names the columns"
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        names = next(reader, None)
-        if not names: raise InputError(f"{path} is empty. Give a file with a header and rows.")
-        if len(set(names)) < len(names): raise InputError(f"{path}: two columns are called {max(names, key=names.count)!r}. Give each a name of its own.")
-        while True:
-            try: row = next(reader)
-            except StopIteration: return
-            except csv.Error as error: yield {}, f"is no CSV: {error}"; continue
-            if row: yield (dict(zip(names, row)), "") if len(row) == len(names) else ({"fields": row}, f"has {len(row)} fields where the header has {len(names)}")
-
-def _lines(path):
-    "Records of JSON Lines"
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        for line in filter(str.strip, file):
-            try: record = json.loads(line)
-            except ValueError: record = None
-            yield (record, "") if isinstance(record, dict) else ({"line": line.strip()}, "is no JSON object")
-
-def _batches(path):
-    "Records of Parquet"
-    import pyarrow as pa, pyarrow.parquet as pq
-    try: file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error: raise InputError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from None
-    for batch in file.iter_batches(1024): yield from ((record, "") for record in batch.to_pylist())
-
-SOURCES = {".csv": lambda path: _fields(path, ","), ".tsv": lambda path: _fields(path, "\t"), ".jsonl": _lines, ".ndjson": _lines, ".parquet": _batches}
-
-# %% ../../nbs/foundations/02_sources.ipynb #8bd97de9
-def records(
-    path, # .csv, .tsv, .jsonl, .ndjson or .parquet
-    text_column:str="text",
-): # yields (row number from 1, record as a dict, "" or why it cannot be labelled)
-    "The records of a file, one at a time; an `InputError` when it is not there, not known, or has no such column"
-    path = Path(path)
-    if not path.is_file(): raise InputError(f"{path} does not exist. Check the name; relative names start at {Path.cwd()}.")
-    if path.suffix.lower() not in SOURCES: raise InputError(f"{path}: files ending in {path.suffix or 'nothing'!r} are not known. Known: {', '.join(SOURCES)}.")
-    for number, (record, reason) in enumerate(SOURCES[path.suffix.lower()](path), 1):
-        text = record.get(text_column)
-        if number == 1 and not reason and text_column not in record: raise InputError(f"{path}: no column {text_column!r}, found {', '.join(map(repr, record))}. Name the column with --text-column.")
-        if not reason and (not isinstance(text, str) or not text.strip()): reason = f"{text_column} is {text!r}, no text"
-        if not reason and any("\ud800" <= sign <= "\udfff" for value in record.values() if isinstance(value, str) for sign in value): reason = "holds bytes that are no UTF-8"
-        yield number, record, reason
+def _require_hub_name(name):
+    "An `InputError` for what is no name on the Hub but was meant as a file or folder"
+    if Path(name).is_file():
+        raise InputError(
+            f"{name} is a file. Give it as --train-file, or give the folder that holds"
+            " train, validation and test files."
+        )
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(
+            f"{name}: no such folder. Check the name; relative names start at {Path.cwd()}."
+        )
