@@ -1,5 +1,5 @@
 "One reader: what goes into a file comes out of it, whatever the format, and no line is lost."
-import csv, datetime, decimal, gzip, io, json, math
+import csv, datetime, gzip, io, json, math
 
 import numpy as np
 import pyarrow as pa

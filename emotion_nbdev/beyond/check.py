@@ -141,7 +141,8 @@ def _check_sizes(counts):
     small = counts.index[counts < 10]
     if len(small):
         findings += _whole("small-class", "warning", "train",
-                           f"fewer than 10 rows of {_listed(small)}", "collect more, or merge classes")
+                           f"fewer than 10 rows of {_listed(small)}",
+                           "collect more, or merge classes")
     if len(counts) > 1 and counts.max() > 20 * counts.min():
         times = counts.max() / counts.min()
         findings += _whole("imbalance", "warning", "train",
@@ -210,7 +211,7 @@ def _check_leaks(split, keyed):
     return findings
 
 # %% ../../nbs/beyond/01_check.ipynb #eea7326d
-OFTEN = 100  # texts; a run of three words in more of them is a sign of a template, not of a copy
+OFTEN = 100  # texts; a run of words in more of them is a template, not a copy
 
 def near_duplicates(
     texts, # list of str
@@ -232,7 +233,7 @@ def near_duplicates(
     return sorted((int(a), int(b)) for a, b in found if keys[a] != keys[b])
 
 def _word_runs(texts):
-    "Which runs of three words each text has, as a sparse matrix; None where no text has any"
+    "Which runs of three words each text has, a sparse matrix; None without any"
     from sklearn.feature_extraction.text import CountVectorizer
     vectorizer = CountVectorizer(
         ngram_range=(3, 3), binary=True, token_pattern=r"\S+", dtype=np.int32
@@ -388,11 +389,14 @@ def check_tables(
     text_column:str="text",
     label_column:str="label",
 ) -> list: # of Finding, errors first
-    "Everything that this page looks for; an `InputError` when a column is not there"
+    "Everything that this page looks for; an `InputError` without these columns"
     tables = _two_columns(tables, text_column, label_column)
-    findings = [*check_values(tables), *check_classes(tables), *check_duplicates(tables),
-                *check_near_duplicates(tables), *check_templates(tables),
-                *check_tokens(tables, tokenizer, limit), *check_constant_features(tables)]
+    findings = []
+    for check in (check_values, check_classes, check_duplicates,
+                  check_near_duplicates, check_templates):
+        findings += check(tables)
+    findings += check_tokens(tables, tokenizer, limit)
+    findings += check_constant_features(tables)
     order = ("error", "warning", "note")
     return sorted(findings, key=lambda finding: order.index(finding.severity))
 

@@ -332,7 +332,7 @@ def delimited_layout(
 
 # %% ../../nbs/foundations/02_sources.ipynb #12a83ab7
 def _records_of_lines(path, layout):
-    "(lines, fields, what is wrong with the marks) of each record; each line is in one"
+    "(lines, fields, what is wrong with its marks) of each record"
     feed = LineFeed(islice(physical_lines(path), layout.skip, None))
     reader = layout.reader(feed)
     while True:
@@ -712,8 +712,8 @@ def records(
     path, # of a file, see ENDINGS; a .txt may hold one text a line
     text_column:str="text",
     columns=None, # names of the columns of a .csv or .tsv without a header
-) -> Iterator: # of (row number from 1, record as a dict, "" or why it cannot be labelled)
-    "The records of a file, one at a time; an `InputError` when it has no such column"
+) -> Iterator: # of (row number from 1, record, "" or why it cannot be labelled)
+    "The records of a file, one at a time; an `InputError` without such a column"
     seen = False
     for row in file_rows(path, columns, labelled=False):
         if not seen and (row.short or not row.reason):

@@ -23,7 +23,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def safe_cell(
     value,
 ):
-    "Text with an apostrophe before it when a spreadsheet could run it; anything else as it is"
+    "Text that a spreadsheet could run gets an apostrophe; all else stays"
     risky = isinstance(value, str) and value.startswith(FORMULA_STARTS)
     return f"'{value}" if risky and not _is_number(value) else value
 
@@ -158,17 +158,19 @@ def label_records(
     classifier, # fitted
     records:list, # of dict
     text_column:str="text",
-) -> list: # the same plus `label`, `score` and `p_<class>`, which replace what had these names
+) -> list: # the same plus `label`, `score`, `p_<class>`; such names are replaced
     "Let a classifier answer some records"
     if not records:
         return []
-    probabilities = classifier.predict_proba([record[text_column] for record in records])
+    texts = [record[text_column] for record in records]
+    probabilities = classifier.predict_proba(texts)  # (records, classes)
     names = [f"p_{name}" for name in classifier.classes_]
     answered = []
     for record, row in zip(records, probabilities):
-        label = str(classifier.classes_[row.argmax()])
+        answer = {"label": str(classifier.classes_[row.argmax()]),
+                  "score": float(row.max())}
         shares = dict(zip(names, map(float, row)))
-        answered.append(record | {"label": label, "score": float(row.max())} | shares)
+        answered.append(record | answer | shares)
     return answered
 
 # %% ../../nbs/production/07_batches.ipynb #f2611d0e
@@ -322,13 +324,13 @@ def _sorted_out(some):
            for number, record, reason in some if reason]
     return good, bad
 
-def _answer_part(part, classifier, good, bad, text_column, plan, first):
+def _answer_part(part, classifier, good, bad, text_column, plan):
     "Write the answers to some records, and beside them the records set aside"
     number = int(part.stem)
     lines = [spell_out(to_json(entry), "\\\\") + "\n" for entry in bad]
     part.with_name(f"rejected-{number:09}").write_text("".join(lines), encoding="utf-8")
     with atomic_file(part) as partial:
-        _write_part(partial, label_records(classifier, good, text_column), plan, first)
+        _write_part(partial, label_records(classifier, good, text_column), plan, number == 0)
 
 def _finish(folder, output, rejected):
     "Join the parts under the hidden folder, then give the files their names"
@@ -339,9 +341,7 @@ def _finish(folder, output, rejected):
         _join(sorted(folder.glob("rejected-*")), folder/"rejected.jsonl")
         os.replace(folder/"rejected.jsonl", aside)
         records = "1 record" if rejected == 1 else f"{rejected:,} records"
-        verb = "it is" if rejected == 1 else "they are"
-        log.warning(f"{records} could not be labelled; {verb} in {aside.name} beside the output,"
-                    " each with the reason")
+        log.warning(f"{records} could not be labelled, see {aside.name}")
     os.replace(whole, output)
     shutil.rmtree(folder)
 
@@ -349,18 +349,19 @@ def _finish(folder, output, rejected):
 def label_file(
     classifier, # fitted
     source, # see records
-    output:Path, # new; beside it `<name>.rejected.jsonl` when records had to be set aside
+    output:Path, # new; beside it `<name>.rejected.jsonl` for what is set aside
     text_column:str="text",
-    model:str="", # tells the model from others, so that parts of their answers are not taken
+    model:str="", # tells the model from others, whose parts are not taken
     columns=None, # names of the columns of a .csv or .tsv without a header
 ) -> tuple: # (records labelled, records set aside)
-    "Label a file of any size; killed and started again, it goes on and writes the same file"
+    "Label a file of any size; killed and started again, it goes on"
     from tqdm.auto import tqdm
     check_output(output)
     if not parts_of(output).is_dir():
-        check_output(rejected_of(output))  # else left by a labelling that died at its very end
+        check_output(rejected_of(output))  # else it was left by a late death
     ending = output.suffix.lower()
-    plan = plan_columns(classifier, source, ending == ".parquet", text_column, columns)
+    typed = ending == ".parquet"
+    plan = plan_columns(classifier, source, typed, text_column, columns)
     folder = _parts_folder(output, _plan_of(source, text_column, model, plan))
     everything = records(source, text_column, columns)
     labelled = rejected = number = 0
@@ -370,7 +371,7 @@ def label_file(
             labelled, rejected = labelled + len(good), rejected + len(bad)
             part = folder/f"{number:09}{ending}"
             if not part.is_file():
-                _answer_part(part, classifier, good, bad, text_column, plan, number == 0)
+                _answer_part(part, classifier, good, bad, text_column, plan)
             number += 1
             bar.update(len(some))
     _finish(folder, output, rejected)
