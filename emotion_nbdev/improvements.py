@@ -42,6 +42,7 @@ def size_of_each(
             f"resampling {how!r} is not known. Known: {', '.join(sizes)}.")
     return sizes[how]
 
+# %% ../nbs/10_improvements.ipynb #9e4845d2
 def draw_some(
     group, # places of the messages of one class
     size:int, # wanted
@@ -53,6 +54,7 @@ def draw_some(
     again = rng.choice(group, size - len(group))
     return np.concatenate([group, again])
 
+# %% ../nbs/10_improvements.ipynb #a97f5a49
 def balanced_places(
     labels, # n label names
     how:str="up", # see size_of_each
@@ -190,6 +192,7 @@ class LayerExtractor(TransformerMixin, BaseEstimator):
         "(number of texts, hidden size) float32"
         return layer_features(self.extractor_, list(texts), self.layer)
 
+# %% ../nbs/10_improvements.ipynb #61fd67b2
 def layer_features(
     extractor, # fitted FeatureExtractor; its model gives all hidden states
     texts:list,

@@ -58,6 +58,7 @@ def run_cell(
         probabilities=given.probabilities.round(6).tolist(),
     )
 
+# %% ../../nbs/beyond/07_comparison.ipynb #b028909a
 def fit_trick(
     classifier, # untrained
     name:str, # of the trick
@@ -226,6 +227,7 @@ def redrawn_gains(
     joint = np.asarray((which.T @ weights.T).T)
     return gains(joint.reshape(-1, k, k, k))
 
+# %% ../../nbs/beyond/07_comparison.ipynb #5b4d6635
 def gain_intervals(
     labels, # n true label names
     plain, # (seeds, n) label names of the plain recipe
@@ -250,6 +252,7 @@ def gain_intervals(
         intervals[metric] = mean_interval(values, seeds)
     return intervals
 
+# %% ../../nbs/beyond/07_comparison.ipynb #c141b902
 def mean_interval(
     values, # (seeds, 1 + repetitions): as observed, then redrawn
     drawn, # (repetitions, seeds): seeds of each repetition
@@ -270,6 +273,7 @@ def verdict(
         return "pays"
     return "does not" if high < .005 else "cannot tell at this size"
 
+# %% ../../nbs/beyond/07_comparison.ipynb #dff02cd4
 def rare_classes(
     labels, # of training
 ) -> list: # names, the rarest first
@@ -303,6 +307,7 @@ def calibration_of(
         scaled[side] = temperature(_part(given, side)).probabilities
     return _error(given), _error(replace(given, probabilities=scaled))
 
+# %% ../../nbs/beyond/07_comparison.ipynb #22eabf51
 def cell_scores(
     cell:dict, # see compare_tricks
     rows:pd.DataFrame, # of validation: `text` and `label`

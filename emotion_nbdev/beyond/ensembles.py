@@ -91,6 +91,7 @@ class CalibratedVoting(Wrapper):
         self.classes_ = self.classifier_.classes_
         return self
 
+# %% ../../nbs/beyond/05_ensembles.ipynb #6b5f86cf
 def frozen_voting(
     members:list, # of Calibrated; copies of them are fitted
     texts,
@@ -132,6 +133,7 @@ class CalibratedStack(Wrapper):
         self.classes_ = self.classifier_.classes_
         return self
 
+# %% ../../nbs/beyond/05_ensembles.ipynb #4895b0f1
 def saved_ensemble(
     folders:list, # of saved models, see load
     how:str="vote", # `vote`: mean; `stack`: logistic regression

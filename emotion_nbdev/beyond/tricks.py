@@ -40,6 +40,7 @@ class Trick:
     across_seeds:bool=False # do the members take part with all seeds?
     combine:Callable=None # (probabilities of each member, class shares) -> new
 
+# %% ../../nbs/beyond/06_tricks.ipynb #e7bdcdf4
 TRICKS = {"features": [], "fine-tuned": []}  # of Trick
 
 def trick(
@@ -53,6 +54,7 @@ def trick(
         return make
     return add
 
+# %% ../../nbs/beyond/06_tricks.ipynb #eb483a10
 def combining_trick(
     approach:str, # this and the next two: see trick
     name:str,
@@ -153,6 +155,7 @@ def without_worst(
     rows = np.arange(1, len(ranked) + 1)
     return np.setdiff1d(rows, worst["row"][goes.head(most)]) - 1
 
+# %% ../../nbs/beyond/06_tricks.ipynb #1364d846
 class WithoutSuspects(Wrapper):
     "A classifier that trains without the most doubtful labels"
     def __init__(self,

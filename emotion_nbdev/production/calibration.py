@@ -32,12 +32,14 @@ class GivenLogits(ClassifierMixin, BaseEstimator):
         "The same rows"
         return logits
 
+# %% ../../nbs/production/02_calibration.ipynb #13665899
 def as_logits(
     probabilities, # (n, classes)
 ) -> np.ndarray: # (n, classes)
     "Their logarithms, at least that of 1e-12"
     return np.log(np.clip(np.asarray(probabilities, dtype=float), 1e-12, 1))
 
+# %% ../../nbs/production/02_calibration.ipynb #c254876d
 def best_temperature(
     given:Answers, # to validation
 ) -> float: # between .05 and 20
