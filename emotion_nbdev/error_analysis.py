@@ -109,6 +109,7 @@ EMOJI = regex.compile(r"""
     \X                               # take its whole cluster
 """, regex.VERBOSE)
 
+# %% ../nbs/08_error_analysis.ipynb #e77c565a
 def count_emoji(
     text:str,
 ) -> int:

@@ -409,6 +409,7 @@ def plot_counts(
     ax.set(xlabel="predicted", ylabel="true (messages)", title=title)
     return ax
 
+# %% ../nbs/05_evaluation.ipynb #7d5d4407
 def plot_confusion_matrix(
     labels, # n true label names
     predicted, # n predicted label names
@@ -431,6 +432,7 @@ def joint_counts(
     np.add.at(joint, tuple(codes.reshape(3, -1)), 1)
     return joint
 
+# %% ../nbs/05_evaluation.ipynb #b2923335
 def gains(
     joint, # (..., classes, classes, classes), see joint_counts
 ) -> dict: # `accuracy`, `macro_f1`, each of shape (...)
@@ -493,6 +495,7 @@ def mcnemar(
     either = only_first + only_second
     return float(binomtest(only_first, either).pvalue) if either else 1.0
 
+# %% ../nbs/05_evaluation.ipynb #2cae4036
 def compare(
     first:Answers,
     second:Answers, # to the same messages

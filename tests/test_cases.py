@@ -209,3 +209,36 @@ def test_prediction_takes_plain_texts(command, tmp_path):
     assert done.exit_code == 2 and "bad.csv, row 2: a quotation mark opens a field that is never closed" in done.stderr
     done = command("predict", "--model", "model", "--input", "-")
     assert done.exit_code == 2 and "standard input is not read" in done.stderr and done.stderr.count("\n") == 1
+
+
+HEADERLESS = "".join(f"{text} {number},{label}\n" for number in range(6) for text, label in (("you charged me twice", "anger"), ("we won", "joy")))
+
+
+def test_names_of_columns_reach_every_command(command, tmp_path):
+    "A file without a header is used by each command that reads one, once its columns are named"
+    (tmp_path/"rows.csv").write_text(HEADERLESS)
+    named = ["--columns", "text,label"]
+    without = command("train", "--approach", "tfidf", "--train-file", "rows.csv", "--validation-file", "rows.csv", "--output-dir", "model")
+    assert without.exit_code == 2 and "name the columns with --columns" in without.output
+    trained = command("train", "--approach", "tfidf", "--train-file", "rows.csv", "--validation-file", "rows.csv", "--output-dir", "model", *named)
+    assert trained.exit_code == 0, trained.output
+    assert json.loads((tmp_path/"model"/"training.json").read_text())["data"]["rows"] == {"train": 12, "validation": 12}
+    assert command("evaluate", "--model", "model", "--data", "rows.csv", "--split", "train", *named).exit_code == 0
+    assert command("errors", "--model", "model", "--data", "rows.csv", "--split", "train", *named).exit_code == 0
+    assert command("predict", "--model", "model", "--input", "rows.csv", "--output", "out.csv", *named).exit_code == 0
+    assert len((tmp_path/"out.csv").read_text().splitlines()) == 13
+    assert "12 rows" in command("check", "--train-file", "rows.csv", *named).output
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["train", "--approach", "tfidf", "--train-file", "headed.csv", "--output-dir", "m"], "its first line names the columns already"),
+    (["train", "--approach", "tfidf", "--train-file", "rows.jsonl", "--output-dir", "m"], "names of columns are for .csv and .tsv"),
+    (["train", "--approach", "tfidf", "--output-dir", "m"], "--columns names the columns of files"),
+    (["predict", "--model", "m", "a text"], "--columns needs --input"),
+    (["errors", "--data", "headed.csv", "--apply", "list.csv", "--output", "new.csv"], "--apply keeps the file as it is"),
+])
+def test_names_of_columns_without_effect_are_refused(command, tmp_path, arguments, message):
+    (tmp_path/"headed.csv").write_text("text,label\n" + HEADERLESS)
+    (tmp_path/"rows.jsonl").write_text('{"text": "so late", "label": "anger"}\n')
+    done = command(*arguments, "--columns", "text,label")
+    assert done.exit_code == 2 and message in done.output and not (tmp_path/"m").exists()

@@ -1,44 +1,64 @@
 "Where a checkpoint comes from, and what happens when it is damaged, missing or out of reach."
-import functools, http.server, json, shutil, subprocess, sys, threading, time
+
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from conftest import call
-from emotion_nbdev.foundations import checkpoints as tokenization
+from emotion_nbdev.foundations import checkpoints
+from emotion_nbdev.foundations.checkpoints import (
+    EMBEDDED_CHECKPOINT,
+    EMBEDDED_REVISION,
+    SHA256,
+    embedded_folder,
+    resolve_checkpoint,
+)
 from emotion_nbdev.foundations.core import InputError
-from emotion_nbdev.foundations.checkpoints import EMBEDDED_CHECKPOINT, SHA256, embedded_folder, resolve_checkpoint
 
 
 @pytest.fixture(autouse=True)
 def fresh_sums():
     "Sums are compared once a process; each test starts anew"
-    tokenization.check_sums.cache_clear()
+    checkpoints.check_sums.cache_clear()
     yield
-    tokenization.check_sums.cache_clear()
+    checkpoints.check_sums.cache_clear()
 
 
 def test_embedded_is_found_and_checked():
     folder = resolve_checkpoint()
-    assert folder == embedded_folder() and all((folder/name).is_file() for name in SHA256)
+    assert folder == embedded_folder() and all((folder / name).is_file() for name in SHA256)
 
 
 @pytest.mark.parametrize("name", SHA256)
 def test_a_flipped_bit_is_one_line(monkeypatch, tmp_path, name):
-    copy = tmp_path/"model"
+    copy = tmp_path / "model"
     shutil.copytree(embedded_folder(), copy)
-    raw = bytearray((copy/name).read_bytes())
+    raw = bytearray((copy / name).read_bytes())
     raw[len(raw) // 2] ^= 1
-    (copy/name).write_bytes(raw)
-    monkeypatch.setattr(tokenization, "embedded_folder", lambda: copy)
-    with pytest.raises(InputError, match=rf"{name}: sha256 is .* should be {SHA256[name][:12]}.*pip install 'emotion-nbdev\[embedded\]'"): resolve_checkpoint()
+    (copy / name).write_bytes(raw)
+    monkeypatch.setattr(checkpoints, "embedded_folder", lambda: copy)
+    cure = r"pip install 'emotion-nbdev\[embedded\]'"
+    expected = rf"{name}: sha256 is .* should be {SHA256[name][:12]}.*{cure}"
+    with pytest.raises(InputError, match=expected):
+        resolve_checkpoint()
 
 
 def test_missing_extra_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(tokenization, "embedded_folder", lambda: None)
+    monkeypatch.setattr(checkpoints, "embedded_folder", lambda: None)
     started = time.monotonic()
-    with pytest.raises(InputError) as error: resolve_checkpoint()
-    assert "cannot be reached" in str(error.value) and "pip install 'emotion-nbdev[embedded]'" in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(InputError) as error:
+        resolve_checkpoint()
+    message = str(error.value)
+    assert "cannot be reached" in message
+    assert "pip install 'emotion-nbdev[embedded]'" in message
+    assert "\n" not in message
     assert time.monotonic() - started < 10
 
 
@@ -46,54 +66,103 @@ def test_a_folder_wins_over_names(tiny_checkpoint):
     assert resolve_checkpoint(tiny_checkpoint) == tiny_checkpoint
 
 
+def test_a_revision_has_its_effect_or_is_refused(monkeypatch, tiny_checkpoint):
+    asked = []
+
+    def download(name, revision=None):
+        asked.append((name, revision))
+        return tiny_checkpoint
+
+    monkeypatch.setattr(checkpoints, "download_checkpoint", download)
+    with pytest.raises(InputError, match="is a folder here, it has no revision 'v2'"):
+        resolve_checkpoint(tiny_checkpoint, "v2")
+    assert resolve_checkpoint(EMBEDDED_CHECKPOINT, EMBEDDED_REVISION) == embedded_folder()
+    assert asked == []
+    assert resolve_checkpoint(EMBEDDED_CHECKPOINT, "main") == tiny_checkpoint
+    monkeypatch.setattr(checkpoints, "embedded_folder", lambda: None)
+    resolve_checkpoint()
+    assert asked == [(EMBEDDED_CHECKPOINT, "main"), (EMBEDDED_CHECKPOINT, EMBEDDED_REVISION)]
+
+
 def test_pickled_weights_are_refused(tmp_path):
-    (tmp_path/"config.json").write_text("{}")
-    (tmp_path/"pytorch_model.bin").write_bytes(b"\x80\x04")
-    with pytest.raises(InputError, match="no safetensors weights"): resolve_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    with pytest.raises(InputError, match="no safetensors weights"):
+        resolve_checkpoint(tmp_path)
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
     "As much of the Hub's HTTP interface as a download needs, on loopback"
+
     commit = "a" * 40
+    folder = None  # of the one model that it has
 
     def do_GET(self):
         path = self.path.split("?")[0]
         files = {file.name: file for file in Path(self.folder).iterdir()}
         name = path.rsplit("/", 1)[-1]
-        if path.startswith("/api/models/some/one/tree/"): return self.answer(json.dumps([{"type": "file", "path": f, "size": p.stat().st_size, "oid": "b" * 40} for f, p in files.items()]).encode(), "application/json")
-        if path.startswith("/api/models/some/one"): return self.answer(json.dumps({"id": "some/one", "sha": self.commit, "siblings": [{"rfilename": f} for f in files]}).encode(), "application/json")
-        if path.startswith("/some/one/resolve/") and name in files: return self.answer(files[name].read_bytes(), etag=name)
+        if path.startswith("/api/models/some/one/tree/"):
+            return self.answer_json([self.entry(file) for file in files.values()])
+        if path.startswith("/api/models/some/one"):
+            siblings = [{"rfilename": file} for file in files]
+            return self.answer_json({"id": "some/one", "sha": self.commit, "siblings": siblings})
+        if path.startswith("/some/one/resolve/") and name in files:
+            return self.answer(files[name].read_bytes(), etag=name)
         self.send_error(404)
 
     do_HEAD = do_GET
 
+    def entry(self, file):
+        return {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": "b" * 40}
+
+    def answer_json(self, content):
+        self.answer(json.dumps(content).encode(), "application/json")
+
     def answer(self, body, kind="application/octet-stream", etag="x"):
         self.send_response(200)
-        for header, value in {"Content-Type": kind, "Content-Length": str(len(body)), "ETag": f'"{etag}"', "X-Repo-Commit": self.commit}.items(): self.send_header(header, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{etag}"')
+        self.send_header("X-Repo-Commit", self.commit)
         self.end_headers()
-        if self.command == "GET": self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
-    def log_message(self, *arguments): pass
+    def log_message(self, *arguments):
+        pass
 
 
 @pytest.fixture
 def hub(tiny_checkpoint):
     "A Hub on loopback that has the checkpoint `some/one`"
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(type("TinyHub", (Hub,), {"folder": tiny_checkpoint})))
+    handler = type("TinyHub", (Hub,), {"folder": tiny_checkpoint})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
 
 
-RESOLVE = "from emotion_nbdev.tokenization import resolve_checkpoint, load_tokenizer as t; f = resolve_checkpoint('{name}'); print(sorted(p.name for p in f.iterdir()), len(t(f)))"
+RESOLVE = """
+from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
+from emotion_nbdev.tokenization import load_tokenizer
+folder = resolve_checkpoint('{name}')
+print(sorted(path.name for path in folder.iterdir()), len(load_tokenizer(folder)))
+"""
 
 
 def test_hub_over_http_then_from_the_cache(hub, tiny_checkpoint, tmp_path):
+
     def resolve(name, **environment):
-        import os
-        environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment}
-        return subprocess.run([sys.executable, "-c", RESOLVE.format(name=name)], capture_output=True, text=True, env=environment, timeout=120)
+        fresh = {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        return subprocess.run(
+            [sys.executable, "-c", RESOLVE.format(name=name)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **fresh, **environment},
+            timeout=120,
+        )
+
     done = resolve("some/one", HF_ENDPOINT=hub)
     assert done.returncode == 0 and "model.safetensors" in done.stdout, done.stderr
     unreachable = resolve("some/one")  # the closed port: the copy in the cache will do

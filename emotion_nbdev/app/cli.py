@@ -34,7 +34,7 @@ def _common(
 ):
     pass
 
-# %% ../../nbs/app/03_cli.ipynb #7a8ad5a1
+# %% ../../nbs/app/03_cli.ipynb #2f63b878
 _log = logging.getLogger("emotion_nbdev")
 
 class _BarFriendly(logging.Handler):
@@ -91,19 +91,22 @@ _Preset = _option(Optional[str], help=(
     "embedded (no network) or chapter (dair-ai/emotion and DistilBERT from the Hub); "
     "default: $EMOTION_PRESET, else embedded"))
 _TrainFile = _option(Optional[str], help=(
-    "training rows, a file or its address on the web: .csv, .tsv, .jsonl, .parquet, "
-    "or .txt with `text;label` lines"))
+    "training rows, a file or its address on the web: .csv, .tsv, .jsonl, .json, .parquet, "
+    "or .txt with `text;label` lines; each may end in .gz"))
 _ValidationFile = _option(Optional[str], help=(
     "validation rows; where it is needed and not given, 10 % of the training rows are held out"))
 _TestFile = _option(Optional[str], help="test rows, scored once at the end")
 _DatasetName = _option(Optional[str], "--dataset", help=(
     "instead of files: a folder with train.*, validation.*, test.*, or a dataset on the Hub"))
 _Data = _option(str, help=(
-    "labelled rows: .csv, .tsv, .jsonl, .parquet, or .txt with `text;label` lines"))
+    "labelled rows: .csv, .tsv, .jsonl, .json, .parquet, or .txt with `text;label` lines; "
+    "each may end in .gz"))
+_Columns = _option(Optional[str], "--columns", help=(
+    "names of the columns of a .csv or .tsv without a header, such as text,label"))
 _TextColumn = _option(str, help="name of the column of texts")
 _LabelColumn = _option(str, help="name of the column of labels")
 
-# %% ../../nbs/app/03_cli.ipynb #1e7735ca
+# %% ../../nbs/app/03_cli.ipynb #41b3e2cf
 _Checkpoint = _option(Optional[str], "--model", help=(
     "checkpoint to start from: a folder or a name on the Hub; default: the preset's"))
 _Seed = _option(int, help="of every random choice")
@@ -122,11 +125,15 @@ _Languages = _option(list[str], "--language", help=(
 _CardExamples = _option(int, min=0, help=(
     "training messages to show in the model card; they become as public as the model"))
 
-# %% ../../nbs/app/03_cli.ipynb #661cc38b
+# %% ../../nbs/app/03_cli.ipynb #67a61207
 def _source_name(preset, train_file, dataset):
     "What a report calls the data"
     named = preset or os.environ.get("EMOTION_PRESET") or "embedded"
     return str(train_file or dataset or f"preset {named}")
+
+def _names(columns):
+    "The names given with --columns, as a list; None without it"
+    return [name.strip() for name in columns.split(",")] if columns else None
 
 def _hub_dataset(preset, dataset, train_file):
     "The name of the data on the Hub, when they come from there"
@@ -183,10 +190,14 @@ def _show_answers(
     _show_table(["message", "label", "probability"], rows)
 
 # %% ../../nbs/app/03_cli.ipynb #178a0349
+_CLASSES_SHOWN = 10  # of a split; --json has all of them
+
 def _show_split(split, entry):
     "Rows, length, unknown tokens and classes of a split, in a line"
     rows = entry["rows"]
     classes = [f"{name} {count:,} ({count / rows:.0%})" for name, count in entry["classes"].items()]
+    if len(classes) > _CLASSES_SHOWN:
+        classes = [*classes[:_CLASSES_SHOWN], f"… {len(classes) - _CLASSES_SHOWN} more"]
     typer.echo(
         f"{split}: {rows:,} rows, {entry['median_words']:.0f} words (median), "
         f"{entry['unknown_tokens']:.1%} of the tokens unknown; " + ", ".join(classes))
@@ -214,7 +225,7 @@ def _show_findings(
     counted = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items()]
     typer.echo("\n" + ", ".join(counted))
 
-# %% ../../nbs/app/03_cli.ipynb #2f8ccb19
+# %% ../../nbs/app/03_cli.ipynb #700ffbeb
 @app.command("check")
 def _check(
     preset:_Preset = None,
@@ -222,6 +233,7 @@ def _check(
     validation_file:_ValidationFile = None,
     test_file:_TestFile = None,
     dataset:_DatasetName = None,
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     model:_option(Optional[str], help=(
@@ -236,7 +248,8 @@ def _check(
         from emotion_nbdev.foundations.sources import find_column, get_preset, read_splits
         from emotion_nbdev.tokenization import load_tokenizer, token_limit
         tables, sources, _ = read_splits(
-            dataset, train_file, validation_file, test_file, preset, label_column)
+            dataset, train_file, validation_file, test_file, preset,
+            label_column, _names(columns))
         for split, table in tables.items():
             find_column(table, text_column, sources[split], "--text-column")
             find_column(table, label_column, sources[split], "--label-column")
@@ -309,6 +322,7 @@ def _run(
     validation_file:_ValidationFile = None,
     test_file:_TestFile = None,
     dataset:_DatasetName = None,
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     model:_Checkpoint = None,
@@ -335,7 +349,7 @@ def _run(
         with _collected_warnings() as notes, atomic_folder(output_dir) as folder:
             data = load_data(
                 dataset, train_file, validation_file, test_file, preset,
-                text_column, label_column, max_train_samples, seed)
+                text_column, label_column, max_train_samples, seed, _names(columns))
             resolve_checkpoint(checkpoint)  # an unknown one should not be found out after minutes
             card = _CardMaker(
                 output_dir.name, "fine-tuned", checkpoint,
@@ -360,7 +374,7 @@ def _require_messages(
                 f"command line, text {number}: it is blank. Give a text with something in it.")
     return list(texts)
 
-def _check_predict(texts, input, output):
+def _check_predict(texts, input, output, columns):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
     from emotion_nbdev.production.batches import check_output
@@ -369,6 +383,8 @@ def _check_predict(texts, input, output):
             "give messages on the command line or a file with --input, one of the two.")
     if output and not input:
         raise InputError("--output needs --input. Without it the answers go to stdout.")
+    if columns and not input:
+        raise InputError("--columns needs --input: it names the columns of that file.")
     if output: check_output(output)
 
 # %% ../../nbs/app/03_cli.ipynb #2ae04a9a
@@ -379,9 +395,10 @@ def _predict(
     texts:Annotated[Optional[list[str]], typer.Argument(
         help="messages to label", metavar="TEXT ...", show_default=False)] = None,
     input:_option(Optional[Path], help=(
-        "instead of texts: a .csv, .tsv, .jsonl or .parquet file")) = None,
+        "instead of texts: a .csv, .tsv, .jsonl, .json, .parquet or .txt file; may end in .gz")) = None,
     output:_option(Optional[Path], help=(
         "new file for the labelled rows; without it they go to stdout as CSV")) = None,
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     revision:_Revision = None,
     dtype:_Dtype = "float32",
@@ -391,17 +408,20 @@ def _predict(
         from emotion_nbdev.foundations.sources import records
         from emotion_nbdev.production.artefacts import load, model_digest
         from emotion_nbdev.production.batches import label_file, label_stream
-        _check_predict(texts, input, output)
+        _check_predict(texts, input, output, columns)
+        names = _names(columns)
         if texts: return _show_answers(_require_messages(texts), load(model, revision, dtype))
-        next(records(input, text_column), None)  # a wrong name should not wait for the model
+        next(records(input, text_column, names), None)  # a wrong name should not wait for the model
         classifier = load(model, revision, dtype)
-        if not output: return label_stream(classifier, input, sys.stdout, text_column)
+        if not output: return label_stream(
+            classifier, input, sys.stdout, text_column, names)
         answered_by = f"{model_digest(model, revision)} {dtype}"
-        labelled, rejected = label_file(classifier, input, output, text_column, answered_by)
+        labelled, rejected = label_file(
+            classifier, input, output, text_column, answered_by, names)
         _log.info(f"{labelled:,} messages labelled: {output}")
         if rejected: raise typer.Exit(1)
 
-# %% ../../nbs/app/03_cli.ipynb #c52b06e0
+# %% ../../nbs/app/03_cli.ipynb #c5402c52
 def _check_train(approach, resume, quick, onnx, output_dir):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
@@ -426,6 +446,7 @@ def _train(
     validation_file:_ValidationFile = None,
     test_file:_TestFile = None,
     dataset:_DatasetName = None,
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     model:_Checkpoint = None,
@@ -456,7 +477,7 @@ def _train(
             _hub_dataset(preset, dataset, train_file), licence, languages, card_examples)
         data = load_data(
             dataset, train_file, validation_file, test_file, preset,
-            text_column, label_column, max_train_samples, seed)
+            text_column, label_column, max_train_samples, seed, _names(columns))
         record = data_record(data, _source_name(preset, train_file, dataset))
         plan = dict(
             approach=approach, checkpoint=str(checkpoint), seed=seed, quick=quick,
@@ -472,7 +493,7 @@ def _train(
         _show_ledger(climb.rows)
         typer.echo(f"\nModel: {output_dir}")
 
-# %% ../../nbs/app/03_cli.ipynb #ac686d10
+# %% ../../nbs/app/03_cli.ipynb #07b0a9b2
 def _show_evaluation(row):
     "A row of the ledger as two tables: metrics with their intervals, and the classes"
     from emotion_nbdev.evaluation import METRICS
@@ -493,6 +514,7 @@ def _evaluate(
     model:_option(str, help="a saved model: a folder or a name on the Hub"),
     data:_Data,
     split:_option(str, help="what the rows are: train, validation or test"),
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     revision:_Revision = None,
@@ -504,7 +526,8 @@ def _evaluate(
         from emotion_nbdev.evaluation import answers, ledger_row
         from emotion_nbdev.foundations.sources import clean_table, read_table
         from emotion_nbdev.production.artefacts import check_split, load
-        rows = clean_table(read_table(data), data, text_column, label_column)
+        rows = clean_table(
+            read_table(data, _names(columns)), data, text_column, label_column)
         check_split(model, rows, split, revision)
         row = ledger_row(answers(Path(model).name, load(model, revision, dtype), split, rows))
         if as_json: return typer.echo(json.dumps([row], ensure_ascii=False, indent=1))
@@ -523,7 +546,7 @@ def _seconds_of(
             f"budget {budget!r} is no time. Give a number and a unit, such as 90s, 30m or 2h.")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
-# %% ../../nbs/app/03_cli.ipynb #a216622f
+# %% ../../nbs/app/03_cli.ipynb #df75ce7e
 def _points(value): return f"{100 * value:+.1f}"
 
 def _trick_cells(row, rare):
@@ -549,7 +572,7 @@ def _show_tricks(
         typer.echo(f"\n{approach}")
         _show_table(columns, [_trick_cells(row, rare) for _, row in part.iterrows()])
 
-# %% ../../nbs/app/03_cli.ipynb #cd7d5a58
+# %% ../../nbs/app/03_cli.ipynb #e3a449e0
 def _write_comparison(table, validation, rare, output_dir):
     "Table and picture into the folder, and the table on stdout"
     from emotion_nbdev.beyond.comparison import plot_gain_and_cost
@@ -579,6 +602,7 @@ def _compare(
     train_file:_TrainFile = None,
     validation_file:_ValidationFile = None,
     dataset:_DatasetName = None,
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     model:_Checkpoint = None,
@@ -600,7 +624,7 @@ def _compare(
         for name in (checkpoint, *(other or [])): resolve_checkpoint(name)
         data = load_data(
             dataset, train_file, validation_file, None, preset,
-            text_column, label_column, max_train_samples, 42)
+            text_column, label_column, max_train_samples, 42, _names(columns))
         drawn = list(range(seed, seed + seeds))
         cells, left_out = compare_tricks(data, checkpoint, output_dir, chosen, drawn, limit)
         if left_out:
@@ -645,7 +669,7 @@ def _show_worst(given, most):
     typer.echo("\nMessages with the highest loss:")
     _show_table(["message", "label", "predicted", "probability", "loss"], rows)
 
-# %% ../../nbs/app/03_cli.ipynb #65eb5c7f
+# %% ../../nbs/app/03_cli.ipynb #6d97fd18
 _WORST = 10  # rows of a table that are printed
 
 def _show_errors(model, rows, split):
@@ -675,10 +699,14 @@ def _list_suspects(data, rows, suspects, first, checkpoint, seed):
         "Write the right label into the column new_label where the given one is wrong, "
         f"then: emotion-nbdev errors --data {data} --apply {suspects} --output NEW_FILE")
 
-# %% ../../nbs/app/03_cli.ipynb #54edae6e
-def _check_errors(model, split, suspects, apply, output):
+# %% ../../nbs/app/03_cli.ipynb #89d93c09
+def _check_errors(model, split, suspects, apply, output, columns):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
+    if apply and columns:
+        raise InputError(
+            "--apply keeps the file as it is and needs a header in it. "
+            "Put a line such as text,label above it, and leave out --columns.")
     if apply and (model or suspects):
         raise InputError(
             "--apply makes a corrected copy and nothing else. "
@@ -713,6 +741,7 @@ def _errors(
         "new file for the corrected copy; beside it a log, NAME.changes.csv")) = None,
     checkpoint:_option(Optional[str], help=(
         "encoder that judges the labels with --suspects; default: the preset's")) = None,
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     seed:_Seed = 42,
@@ -722,14 +751,15 @@ def _errors(
         from emotion_nbdev.beyond.label_noise import apply_decisions
         from emotion_nbdev.foundations.sources import clean_table, read_table
         from emotion_nbdev.production.batches import check_output
-        _check_errors(model, split, suspects, apply, output)
+        _check_errors(model, split, suspects, apply, output, columns)
         if suspects: check_output(suspects)
         if apply:
             changes = apply_decisions(apply, data, output, text_column, label_column)
             return typer.echo(
                 f"{len(changes):,} labels changed: {output}, "
                 f"each of them in {output.stem}.changes.csv")
-        rows = clean_table(read_table(data), data, text_column, label_column)
+        rows = clean_table(
+            read_table(data, _names(columns)), data, text_column, label_column)
         if model: _show_errors(model, rows, split)
         if suspects: _list_suspects(data, rows, suspects, first, checkpoint, seed)
 
@@ -751,7 +781,7 @@ def _export_folder(
     answer = export_onnx(folder, rows["text"].tolist(), rows["label"], int8)
     _log.info(f"model.onnx: {answer}")
 
-# %% ../../nbs/app/03_cli.ipynb #366d5bd9
+# %% ../../nbs/app/03_cli.ipynb #f3584e09
 @app.command("export")
 def _export(
     model:Annotated[Path, typer.Argument(
@@ -762,6 +792,7 @@ def _export(
     dataset:_DatasetName = None,
     train_file:_TrainFile = None,
     validation_file:_ValidationFile = None,
+    columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
 ):
@@ -772,7 +803,8 @@ def _export(
         if not model.is_dir():
             raise InputError(f"{model}: no such folder. Give the folder of a fine-tuned model.")
         data = load_data(
-            dataset, train_file, validation_file, None, preset, text_column, label_column)
+            dataset, train_file, validation_file, None, preset,
+            text_column, label_column, columns=_names(columns))
         _export_folder(model, data["validation"], int8)
         typer.echo(str(model/"model.onnx"))
 

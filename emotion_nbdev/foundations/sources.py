@@ -442,11 +442,21 @@ def _complete(row, have, line, layout):
             row.cure = "Fill it in or remove the row."
     return row
 
+def _refuse_header(path, columns, fields):
+    "An `InputError` when columns are named and the first line names them as well"
+    first = [field.strip().casefold() for field in fields]
+    if first == [name.strip().casefold() for name in columns]:
+        raise InputError(
+            f"{path}: its first line names the columns already. Leave out --columns."
+        )
+
 def _delimited_rows(path, columns, labelled):
     "Rows of a .csv or .tsv file"
     layout = delimited_layout(path, columns)
     parts = _records_of_lines(path, layout)
     for number, (lines, fields, fault) in enumerate(parts, 1):
+        if columns and number == 1:
+            _refuse_header(path, columns, fields)
         yield _delimited_row(number, lines, fields, fault, layout)
 
 # %% ../../nbs/foundations/02_sources.ipynb #7245580a
@@ -1034,6 +1044,11 @@ def read_splits(
         paths = {split: path for split, path in given.items() if path is not None}
         return {split: read_table(path, columns) for split, path in paths.items()}, paths, None
     name = str(dataset or get_preset(preset).dataset)
+    if columns and not (dataset and Path(name).is_dir()):
+        raise InputError(
+            "--columns names the columns of files without a header. Give --train-file,"
+            " or --dataset with a folder of such files, or leave out --columns."
+        )
     if Path(name).is_dir():
         paths = folder_files(name)
         tables = {split: read_table(path, columns) for split, path in paths.items()}

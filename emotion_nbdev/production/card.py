@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['MARKUP', 'JOINERS', 'PUBLISHED', 'COLUMNS', 'TYPES', 'LICENCES', 'LANGUAGES', 'BASELINES', 'one_line', 'escaped',
-           'public_name', 'check_columns', 'published_rows', 'is_fine_tuned', 'eval_results', 'base_checkpoint',
-           'card_metadata', 'check_licence', 'check_languages', 'check_model_name', 'check_hub_names', 'front_matter',
-           'check_figures', 'check_metadata', 'confusion_image', 'render_card', 'write_card']
+           'public_name', 'published_rows', 'is_fine_tuned', 'eval_results', 'card_metadata', 'check_licence',
+           'check_languages', 'front_matter', 'check_metadata', 'confusion_image', 'render_card', 'write_card']
 
 # %% ../../nbs/production/03_card.ipynb #a187c380
 import difflib, io, json, math, os, re
@@ -60,6 +59,7 @@ PUBLISHED = ("test", "validation")  # splits whose figures may stand in a card, 
 COLUMNS = ("n", "samples", "per_class", "confusion",
            *METRICS, *(f"{metric}_interval" for metric in METRICS))
 
+# %% ../../nbs/production/03_card.ipynb #8f17cfa0
 def check_columns(
     row:dict, # see ledger_row
 ):
@@ -70,6 +70,7 @@ def check_columns(
             f"ledger: the row of {row['approach']!r} on {row['split']} has no {missing[0]}. "
             "Evaluate the model again.")
 
+# %% ../../nbs/production/03_card.ipynb #08a942ca
 def published_rows(
     approach:str, # of the model
     rows:list, # see ledger_row
@@ -131,6 +132,7 @@ def base_checkpoint(
     checkpoint = str((training.get("settings") or {}).get("checkpoint", ""))
     return checkpoint if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", checkpoint) else None
 
+# %% ../../nbs/production/03_card.ipynb #68d4e488
 def card_metadata(
     name:str, # of the model: what stands in the heading, and what users load
     approach:str, # of the model, as the ledger calls it
@@ -247,6 +249,7 @@ def front_matter(
     text = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=math.inf)
     return text.rstrip("\n")
 
+# %% ../../nbs/production/03_card.ipynb #7bdf0bc3
 def check_figures(
     results:list, # of the model index
 ):
@@ -259,6 +262,7 @@ def check_figures(
                     f"{metric['type']} on {result['dataset']['split']} is {value!r}, "
                     "no finite number. Evaluate the model again.")
 
+# %% ../../nbs/production/03_card.ipynb #610426dc
 def check_metadata(
     metadata:dict, # see card_metadata; without rows before training
 ):
