@@ -34,7 +34,7 @@ def _common(
 ):
     pass
 
-# %% ../../nbs/app/03_cli.ipynb #2f63b878
+# %% ../../nbs/app/03_cli.ipynb #62a01406
 _log = logging.getLogger("emotion_nbdev")
 
 class _BarFriendly(logging.Handler):
@@ -106,7 +106,7 @@ _Columns = _option(Optional[str], "--columns", help=(
 _TextColumn = _option(str, help="name of the column of texts")
 _LabelColumn = _option(str, help="name of the column of labels")
 
-# %% ../../nbs/app/03_cli.ipynb #41b3e2cf
+# %% ../../nbs/app/03_cli.ipynb #5d1cdf7a
 _Checkpoint = _option(Optional[str], "--model", help=(
     "checkpoint to start from: a folder or a name on the Hub; default: the preset's"))
 _Seed = _option(int, help="of every random choice")
@@ -125,7 +125,7 @@ _Languages = _option(list[str], "--language", help=(
 _CardExamples = _option(int, min=0, help=(
     "training messages to show in the model card; they become as public as the model"))
 
-# %% ../../nbs/app/03_cli.ipynb #67a61207
+# %% ../../nbs/app/03_cli.ipynb #418bfe16
 def _source_name(preset, train_file, dataset):
     "What a report calls the data"
     named = preset or os.environ.get("EMOTION_PRESET") or "embedded"
@@ -225,7 +225,7 @@ def _show_findings(
     counted = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items()]
     typer.echo("\n" + ", ".join(counted))
 
-# %% ../../nbs/app/03_cli.ipynb #700ffbeb
+# %% ../../nbs/app/03_cli.ipynb #4d3e7abe
 @app.command("check")
 def _check(
     preset:_Preset = None,
@@ -395,7 +395,7 @@ def _predict(
     texts:Annotated[Optional[list[str]], typer.Argument(
         help="messages to label", metavar="TEXT ...", show_default=False)] = None,
     input:_option(Optional[Path], help=(
-        "instead of texts: a .csv, .tsv, .jsonl, .json, .parquet or .txt file; may end in .gz")) = None,
+        "instead of texts: a .csv, .tsv, .jsonl, .json, .parquet or .txt file, also .gz")) = None,
     output:_option(Optional[Path], help=(
         "new file for the labelled rows; without it they go to stdout as CSV")) = None,
     columns:_Columns = None,
@@ -421,7 +421,7 @@ def _predict(
         _log.info(f"{labelled:,} messages labelled: {output}")
         if rejected: raise typer.Exit(1)
 
-# %% ../../nbs/app/03_cli.ipynb #c5402c52
+# %% ../../nbs/app/03_cli.ipynb #a27acea1
 def _check_train(approach, resume, quick, onnx, output_dir):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
@@ -493,7 +493,7 @@ def _train(
         _show_ledger(climb.rows)
         typer.echo(f"\nModel: {output_dir}")
 
-# %% ../../nbs/app/03_cli.ipynb #07b0a9b2
+# %% ../../nbs/app/03_cli.ipynb #8decb4c9
 def _show_evaluation(row):
     "A row of the ledger as two tables: metrics with their intervals, and the classes"
     from emotion_nbdev.evaluation import METRICS
@@ -546,7 +546,7 @@ def _seconds_of(
             f"budget {budget!r} is no time. Give a number and a unit, such as 90s, 30m or 2h.")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
-# %% ../../nbs/app/03_cli.ipynb #df75ce7e
+# %% ../../nbs/app/03_cli.ipynb #84834187
 def _points(value): return f"{100 * value:+.1f}"
 
 def _trick_cells(row, rare):
@@ -572,7 +572,7 @@ def _show_tricks(
         typer.echo(f"\n{approach}")
         _show_table(columns, [_trick_cells(row, rare) for _, row in part.iterrows()])
 
-# %% ../../nbs/app/03_cli.ipynb #e3a449e0
+# %% ../../nbs/app/03_cli.ipynb #44409baf
 def _write_comparison(table, validation, rare, output_dir):
     "Table and picture into the folder, and the table on stdout"
     from emotion_nbdev.beyond.comparison import plot_gain_and_cost
@@ -669,7 +669,7 @@ def _show_worst(given, most):
     typer.echo("\nMessages with the highest loss:")
     _show_table(["message", "label", "predicted", "probability", "loss"], rows)
 
-# %% ../../nbs/app/03_cli.ipynb #6d97fd18
+# %% ../../nbs/app/03_cli.ipynb #bb5df79f
 _WORST = 10  # rows of a table that are printed
 
 def _show_errors(model, rows, split):
@@ -699,7 +699,7 @@ def _list_suspects(data, rows, suspects, first, checkpoint, seed):
         "Write the right label into the column new_label where the given one is wrong, "
         f"then: emotion-nbdev errors --data {data} --apply {suspects} --output NEW_FILE")
 
-# %% ../../nbs/app/03_cli.ipynb #89d93c09
+# %% ../../nbs/app/03_cli.ipynb #4d1df5db
 def _check_errors(model, split, suspects, apply, output, columns):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
@@ -781,7 +781,7 @@ def _export_folder(
     answer = export_onnx(folder, rows["text"].tolist(), rows["label"], int8)
     _log.info(f"model.onnx: {answer}")
 
-# %% ../../nbs/app/03_cli.ipynb #f3584e09
+# %% ../../nbs/app/03_cli.ipynb #bdd6e98e
 @app.command("export")
 def _export(
     model:Annotated[Path, typer.Argument(
