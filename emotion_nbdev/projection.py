@@ -69,7 +69,7 @@ def plot_density_by_class(
         panels.append(ax.hexbin(points[:, 0], points[:, 1], **style))
         ax.set_title(f"{name} (n={len(points):,})", parse_math=False)
         ax.set(xticks=[], yticks=[])
-    most = max(panel.get_array().max(initial=1) for panel in panels)
+    most = max(np.asarray(panel.get_array()).max(initial=1) for panel in panels)
     for panel in panels:
         panel.set_clim(0, most)
     fig.colorbar(panels[0], ax=fig.axes, label="messages per hexagon", shrink=.8)
