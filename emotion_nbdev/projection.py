@@ -19,7 +19,7 @@ def project(
     seed:int=42, # of the layout
     metric:str="cosine", # distance between features
 ) -> np.ndarray: # (n, 2)
-    "UMAP of features scaled to [0, 1] (McInnes et al., 2018); may raise InputError"
+    "UMAP of features scaled to [0, 1] (McInnes et al., 2018), or InputError"
     import warnings
     from sklearn.preprocessing import MinMaxScaler
     n = len(features)
@@ -58,7 +58,7 @@ def plot_density_by_class(
     gridsize:int=20, # hexagons across
 ):
     "Hexagonal density of each class, one scale for all; returns the figure"
-    labels, plane = np.asarray(labels), np.asarray(plane)
+    labels, plane = np.asarray(labels), np.asarray(plane, dtype=float)
     (left, low), (right, high) = plane.min(axis=0), plane.max(axis=0)
     style = dict(extent=(left, right, low, high), gridsize=gridsize,
                  cmap="Blues", mincnt=1, linewidths=0)
@@ -232,10 +232,12 @@ def hover_parts(
     "The picture, its legend, a slider for the keyboard, the line for the message, the script"
     about = f"{n} messages as points in the plane, coloured by class"
     hint = "Point at a message, or move the slider. A class name shows that class alone."
+    without = "Without scripts a message appears as the tooltip of its point."
     return [
         '<div class="hover-plot">', HOVER_STYLE,
         f'<svg viewBox="{view}" role="img" aria-label="{about}">', *groups, "</svg>",
         f'<div role="group" aria-label="Classes">{"".join(legend)}</div>',
         f'<input type="range" min="0" max="{n - 1}" value="0" aria-label="Message">',
-        f"<p>{hint}</p>", HOVER_SCRIPT, "</div>",
+        f'<p dir="auto">{hint}</p>', f"<noscript>{without}</noscript>",
+        HOVER_SCRIPT, "</div>",
     ]

@@ -122,9 +122,9 @@ def test_features_by_a_graph(pooling, kept, tiny_checkpoint):
 
 
 def test_openvino_in_a_dtype_that_the_processor_has(saved, monkeypatch):
-    from emotion_nbdev.foundations import compute as features
+    from emotion_nbdev.foundations import compute
     assert OpenVinoGraph(saved/GRAPH, "auto").dtype == ("bfloat16" if native_bfloat16(torch.device("cpu")) else "float32")
-    monkeypatch.setattr(features, "native_bfloat16", lambda device: False)
+    monkeypatch.setattr(compute, "native_bfloat16", lambda device: False)
     assert OpenVinoGraph(saved/GRAPH, "auto").dtype == "float32"
     with pytest.raises(InputError, match="bfloat16: this device has none of its own"): OpenVinoGraph(saved/GRAPH, "bfloat16")
 

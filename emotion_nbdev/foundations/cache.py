@@ -48,7 +48,7 @@ TABLE = (
     "(key BLOB PRIMARY KEY, vector BLOB, crc INTEGER) WITHOUT ROWID")
 
 class VectorFile:
-    "One SQLite file, which processes may share; what cannot be read counts as absent"
+    "One SQLite file for many processes; what cannot be read counts as absent"
     def __init__(self,
         path=None, # of the file; None: nothing is kept
     ):
@@ -82,10 +82,10 @@ class VectorCache(VectorFile):
 
     def keys(self, texts):
         "One key a text"
-        contents = [f"{self.scope}\0{text}" for text in texts]
-        return [
-            hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for content in contents]
+        scoped = [f"{self.scope}\0{text}" for text in texts]
+        contents = [text.encode("utf-8", "surrogatepass") for text in scoped]
+        digests = [hashlib.blake2b(text, digest_size=16) for text in contents]
+        return [digest.digest() for digest in digests]
 
     def get(self, keys):
         "key -> vector, for the keys that are there and whole"
@@ -98,8 +98,10 @@ class VectorCache(VectorFile):
 
     def put(self, keys, vectors):
         "Keep vectors, (n, hidden); all of them or none"
-        contents = [vector.tobytes() for vector in np.asarray(vectors, dtype=np.float32)]
-        rows = [(key, content, zlib.crc32(content)) for key, content in zip(keys, contents)]
+        vectors = np.asarray(vectors, dtype=np.float32)
+        contents = [vector.tobytes() for vector in vectors]
+        checksums = [zlib.crc32(content) for content in contents]
+        rows = zip(keys, contents, checksums)
         insert = "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)"
         self.use(lambda connection: connection.executemany(insert, rows))
 

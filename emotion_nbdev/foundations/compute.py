@@ -29,7 +29,8 @@ def native_bfloat16(
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)  # newer torch only
+    # only a newer torch can tell
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)
     return bool(capabilities().get("avx512_bf16"))
 
 # %% ../../nbs/foundations/04_compute.ipynb #a12c1212
@@ -37,7 +38,7 @@ def compute_dtype(
     dtype:str="auto", # `float32`, `bfloat16`; `auto`: bfloat16 where it is native
     device=None, # torch device; None: `best_device()`
 ):
-    "The torch dtype; an `InputError` for bfloat16 on a device that would have to emulate it"
+    "The torch dtype; an `InputError` for bfloat16 where it would be emulated"
     import torch
     if dtype not in ("auto", "float32", "bfloat16"):
         raise InputError(
@@ -45,8 +46,8 @@ def compute_dtype(
     native = native_bfloat16(device)
     if dtype == "bfloat16" and not native:
         raise InputError(
-            "bfloat16: this device has none of its own and would be slower with it. "
-            "Choose auto or float32.")
+            "bfloat16: this device has none of its own "
+            "and would be slower with it. Choose auto or float32.")
     lower = native and dtype != "float32"
     return torch.bfloat16 if lower else torch.float32
 
@@ -56,7 +57,7 @@ def plain_attention(
     model, # of transformers
     wanted:bool=True, # False: change nothing
 ):
-    "Attention as single steps instead of the fused kernel, while the model is on a processor"
+    "Attention as single steps, not a fused kernel, while on a processor"
     if not wanted or model.device.type != "cpu":
         yield
         return
@@ -72,7 +73,7 @@ def computing(
     model, # of transformers
     lower:bool, # in bfloat16, see compute_dtype
 ):
-    "Run a model in bfloat16 or float32; on a processor bfloat16 goes with plain attention"
+    "Run a model in bfloat16, on a processor with plain attention, or float32"
     import torch
     kind = model.device.type
     digits = torch.autocast(kind, dtype=torch.bfloat16, enabled=lower)
@@ -82,7 +83,7 @@ def computing(
 # %% ../../nbs/foundations/04_compute.ipynb #8e4d97f0
 @contextmanager
 def quiet_transformers():
-    "Hold back the library's progress bars and its report on new weights while loading"
+    "Hold back the library's bars and its report on new weights while loading"
     from transformers.utils import logging
     verbosity = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
