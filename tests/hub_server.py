@@ -67,10 +67,10 @@ class HubServer:
         self.server.shutdown()
         self.server.server_close()
 
-    def add(self, repo, ref, title, files):
+    def add(self, repo, ref, title, files, gone=()):
         "A commit on top of a branch"
         commits = self.repositories[repo].refs.setdefault(ref, [])
-        commits.append((hashlib.sha1(f"{repo}{ref}{title}{len(commits)}".encode()).hexdigest(), title, {**(commits[-1][2] if commits else {}), **files}))
+        commits.append((hashlib.sha1(f"{repo}{ref}{title}{len(commits)}".encode()).hexdigest(), title, {path: content for path, content in {**(commits[-1][2] if commits else {}), **files}.items() if path not in gone}))
         return commits[-1][0]
 
     def create(self, repo, private=False, **files):
@@ -220,10 +220,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         commits, lines = self.commits(revision), [json.loads(line) for line in body.splitlines()]
         header = lines[0]["value"]
         if header.get("parentCommit") not in (None, commits[-1][0]): raise Refused(412, "A commit has happened since. Please refresh and try again.")
-        files = {line["value"]["path"]: base64.b64decode(line["value"]["content"]) if line["key"] == "file" else self.hub.storage[line["value"]["oid"]] for line in lines[1:]}
+        added = {line["value"]["path"]: base64.b64decode(line["value"]["content"]) if line["key"] == "file" else self.hub.storage[line["value"]["oid"]] for line in lines[1:] if line["key"] != "deletedFile"}
+        gone = [line["value"]["path"] for line in lines[1:] if line["key"] == "deletedFile"]
+        if missing := [path for path in gone if path not in commits[-1][2]]: raise Refused(400, f"no such file: {missing[0]}")
         number = 1 + sum(ref.startswith("refs/pr/") for ref in self.repository.refs)
         if proposed: self.repository.refs[revision := f"refs/pr/{number}"] = list(commits)
-        oid = self.hub.add(repo, revision, header["summary"], files)
+        oid = self.hub.add(repo, revision, header["summary"], added, gone)
         return {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}", "hookOutput": "", **({"pullRequestUrl": f"{self.hub.address}/{repo}/discussions/{number}"} if proposed else {})}
 
     def on_tree(self, body, revision, path, **found):

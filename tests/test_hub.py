@@ -65,7 +65,7 @@ def refused(*arguments, error=PushError, **settings):
 
 def test_a_new_model(hub, folder, caplog):
     plan = plan_push(folder, "casey/moods", private=True)
-    assert str(check_access(plan)) == "Not on the Hub yet; casey will make it." and "create" not in hub.steps
+    assert str(check_access(plan)) == "Not on the Hub yet; casey will make it, private." and "create" not in hub.steps
     assert push(plan, folder) == f"{hub.address}/casey/moods"
     commit, = hub.pushed("casey/moods")
     assert contents(folder).items() <= commit[2].items() and commit[1] == "Upload model"
@@ -76,12 +76,56 @@ def test_a_new_model(hub, folder, caplog):
 
 
 def test_a_changed_file_goes_alone_and_others_stay(hub, folder):
-    hub.create("casey/moods", **{"README.md": CARD.encode(), "old.safetensors": b"old", "config.json": b"{}"})
+    hub.create("casey/moods", **{"README.md": CARD.encode(), "moods.png": b"old", "config.json": b"{}"})
     plan = plan_push(folder, "casey/moods")
     target = check_access(plan)
-    assert (target.new, target.changed, target.same, target.staying) == (("model.safetensors",), ("config.json",), ("README.md",), ("old.safetensors",))
+    assert (target.new, target.changed, target.same, target.staying) == (("model.safetensors",), ("config.json",), ("README.md",), ("moods.png",))
     push(plan, folder, target, message="Better weights")
-    assert [commit[1] for commit in hub.pushed("casey/moods")] == ["files", "Better weights"] and hub.pushed("casey/moods")[-1][2]["old.safetensors"] == b"old"
+    assert [commit[1] for commit in hub.pushed("casey/moods")] == ["files", "Better weights"] and hub.pushed("casey/moods")[-1][2]["moods.png"] == b"old"
+
+
+STALE = {"model.onnx": b"a graph", "vocab.txt": b"words", "head.safetensors": b"h", "model-00001-of-00002.safetensors": b"w", "old.safetensors": b"w", "pytorch_model.bin": b"w", "message_digests.json": b"[]"}
+KEPT = {"moods.png": b"x", "notes/vocab.txt": b"x", "data.csv": b"x", "notes/a.safetensors": b"x"}
+
+
+@pytest.mark.parametrize("fault", [None, "lost", 503])
+def test_files_of_the_model_that_was_there_are_taken_away(hub, folder, fault):
+    hub.create("casey/moods", **STALE, **KEPT)
+    if fault: hub.faults = [Fault("commit", fault)]
+    plan = plan_push(folder, "casey/moods")
+    target = check_access(plan)
+    assert target.stale == tuple(sorted(STALE)) and target.staying == tuple(sorted(KEPT))
+    assert "Taken away, since they belong to the model that was there: head.safetensors, " in str(target)
+    push(plan, folder, target)
+    first, second = hub.pushed("casey/moods")
+    assert set(second[2]) == {".gitattributes", *KEPT, *contents(folder)} and set(STALE) < set(first[2])
+    push(plan, folder)
+    assert len(hub.pushed("casey/moods")) == 2
+
+
+def test_all_is_the_same_but_a_graph_is_left_over(hub, folder):
+    push(plan := plan_push(folder, "casey/moods"), folder)
+    hub.add("casey/moods", "main", "graph", {"model.onnx": b"old"})
+    push(plan, folder)
+    assert "model.onnx" not in hub.pushed("casey/moods")[-1][2] and len(hub.pushed("casey/moods")) == 3
+
+
+def test_a_proposal_takes_away_too(hub, folder):
+    hub.create("robin/moods", **STALE)
+    push(plan := plan_push(folder, "robin/moods", create_pr=True), folder); push(plan, folder)
+    assert not set(STALE) & set(hub.pushed("robin/moods", "refs/pr/1")[-1][2]) and set(STALE) < set(hub.pushed("robin/moods")[-1][2])
+    assert list(hub.repositories["robin/moods"].refs) == ["main", "refs/pr/1"]
+
+
+def test_the_plan_says_what_carries_words(hub, folder):
+    plain = str(plan_push(folder, "casey/moods"))
+    assert "a new repository will be public" in plain and "words" not in plain and "sums of" not in plain
+    (folder/"vocabulary.json").write_text("[]"); (folder/"message_digests.json").write_text("[]")
+    plan = plan_push(folder, "casey/moods", private=True)
+    assert "holds words of the training messages: vocabulary.json" in str(plan) and "public" not in str(plan)
+    assert "not uploaded, since it holds sums of the training messages: message_digests.json" in str(plan)
+    push(plan, folder)
+    assert "message_digests.json" not in hub.pushed("casey/moods")[0][2] and "vocabulary.json" in hub.pushed("casey/moods")[0][2]
 
 
 def test_a_branch(hub, folder):
@@ -231,7 +275,7 @@ def test_a_folder_that_changes(hub, folder):
     assert "has changed since" in refused(plan, folder, error=InputError)
     plan = plan_push(folder, "casey/moods")
     hub.meanwhile = lambda step: (folder/"README.md").write_text(CARD + "More.\n")
-    assert "other sums for README.md" in refused(plan, folder)
+    assert "other sums for, or still has, README.md" in refused(plan, folder)
 
 
 @pytest.mark.parametrize("make, part", [
