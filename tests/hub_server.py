@@ -42,7 +42,7 @@ class Refused(Exception):
 class HubServer:
     "Start it with `with HubServer() as hub:`; `hub.faults` is the plan, `hub.steps` the record"
     def __init__(self, large=10_000, faults=()):
-        self.large, self.faults, self.steps, self.repositories, self.arrived, self.storage, self.meanwhile, self.ignored = large, list(faults), [], {}, {}, {}, None, ()
+        self.large, self.faults, self.steps, self.repositories, self.arrived, self.storage, self.meanwhile, self.notice, self.ignored = large, list(faults), [], {}, {}, {}, None, None, ()
         self.attached = ExitStack()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self}))
         self.server.daemon_threads = True
@@ -94,6 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path, sent = urlsplit(self.path).path, int(self.headers.get("Content-Length") or 0)
         self.step, found = next(((name, match.groupdict()) for name, method, route in ROUTES if method == self.command and (match := route.match(path))), ("other", {}))
         self.hub.steps.append(self.step)
+        if self.hub.notice: self.hub.notice(self.step)
         fault = next((fault for fault in self.hub.faults if fault.step == self.step and fault.times), None)
         if fault: fault.times -= 1
         what = fault and fault.what

@@ -1,5 +1,5 @@
 "Pushing a model: the real client over HTTP against a Hub on loopback, and every way in which that can go wrong."
-import hashlib, logging, os, subprocess, sys, time
+import hashlib, logging, os, random, signal, subprocess, sys, threading, time
 from pathlib import Path
 
 import pytest
@@ -343,6 +343,62 @@ def test_a_model_goes_out_and_comes_back(model, tmp_path):
     assert f"{server.address}/casey/moods\n" in done.stdout and contents(model) == before
     came_back = contents(done.stdout.split("folder ")[1].strip())
     assert {name: came_back[name] for name in before} == before
+
+
+FORKS = """
+import os, sys
+import traceback, huggingface_hub, yaml
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session, metadata_load
+from emotion_nbdev.app.cli import app
+from emotion_nbdev.production import push
+for line in sys.stdin:
+    if not (child := os.fork()):
+        try: app(["push", sys.argv[1], line.strip(), "--yes"])
+        except SystemExit as end: os._exit(end.code or 0)
+        except KeyboardInterrupt: os._exit(130)
+        except BaseException: traceback.print_exc()
+        os._exit(99)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+MOMENTS = ["whoami", "create", "tree", "preupload", "batch", "upload", "upload", "upload", "verify", "yaml", "commit", "commit", "head", "download"]
+
+
+def interrupted_pushes(number, folder, server, home, seed=0):
+    "Push so many times, each with a Ctrl-C at another moment: exit code -> what the Hub has in the end"
+    seen, chance, running = [], random.Random(seed), {}
+    environment = {**os.environ, "HF_ENDPOINT": server.address, "HF_HOME": str(home), "HF_TOKEN": "hf_writer", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+    def interrupt(step):
+        if step == running.get("step") and running.pop("step"): threading.Timer(running["delay"], lambda: running["over"] or os.kill(running["child"], signal.SIGINT)).start()
+
+    server.notice = interrupt
+    with subprocess.Popen([sys.executable, "-c", FORKS, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(home.parent/"stderr", "w"), text=True, env=environment) as forks:
+        for turn in range(number):
+            step, repo_id = MOMENTS[turn % len(MOMENTS)], f"casey/moods-{seed}-{turn}"
+            running.update(over=False, delay=chance.random()**2 * .02, step=step)
+            forks.stdin.write(repo_id + "\n"); forks.stdin.flush()
+            running["child"] = int(forks.stdout.readline())
+            while not (line := forks.stdout.readline()).strip().isdigit(): assert line.startswith("http"), line
+            running["over"] = True
+            seen.append((step, int(line), [set(commit[2]) for commit in server.pushed(repo_id)]))
+        forks.stdin.close()
+    return seen
+
+
+def judge_interrupts(seen, folder):
+    "After exit 130 nothing is published; else one whole commit, or none and a line"
+    for step, code, commits in seen:
+        assert code in (0, 1, 130) and len(commits) <= 1 and all(set(contents(folder)) < names for names in commits), (step, code, commits)
+        assert code != 130 or not commits, (step, code)
+        assert code != 0 or commits, (step, code)
+
+
+def test_an_interrupted_push_publishes_nothing_behind_your_back(folder, tmp_path, number=56):
+    (folder/"model.safetensors").write_bytes(random.Random(0).randbytes(8_000_000))
+    with HubServer() as server: seen = interrupted_pushes(number, folder, server, tmp_path/"home")
+    judge_interrupts(seen, folder)
+    assert sum(code == 130 for _, code, _ in seen) > number / 5, seen
 
 
 def test_offline(folder, monkeypatch, waits):

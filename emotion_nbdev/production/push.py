@@ -10,13 +10,16 @@ __all__ = ['WORDS', 'DIGESTS', 'BRANCH', 'NO_BRANCH', 'MODEL_CARDS', 'ANSWER_WIT
            'without_answer', 'explain', 'patiently', 'spaces_of', 'require_space', 'may_write', 'require_rights',
            'Target', 'is_of_a_model', 'stale_files', 'remote_files', 'find_repository', 'require_place',
            'compare_files', 'check_access', 'Published', 'branch_address', 'places_to_look', 'find_published',
-           'DoubtError', 'is_doubtful', 'OneCommit', 'commit_once', 'make_unless_there', 'make_repository',
-           'make_place', 'lfs_over_http', 'send_large', 'upload_large', 'came_back', 'verify_push', 'publish', 'push']
+           'DoubtError', 'is_doubtful', 'Interrupts', 'noticing_interrupts', 'OneCommit', 'commit_once',
+           'make_unless_there', 'make_repository', 'make_place', 'lfs_over_http', 'send_large', 'upload_large',
+           'came_back', 'verify_push', 'publish', 'carry_out', 'push']
 
 # %% ../../nbs/production/04_push.ipynb #28803c02
 import json
 import logging
 import re
+import signal
+import threading
 import time
 import warnings
 from contextlib import contextmanager
@@ -265,15 +268,21 @@ class _Relay(logging.Handler):
 def hub_client():
     "The Hub's client with the user's token, its reports in our log; all as before in the end"
     from huggingface_hub import HfApi, get_session
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled, disable_progress_bars, enable_progress_bars)
     theirs = logging.getLogger("huggingface_hub")
     handlers, propagate, timeout = theirs.handlers, theirs.propagate, get_session().timeout
     theirs.handlers, theirs.propagate = [_Relay()], False
+    with_bars = not are_progress_bars_disabled()
     try:
         with warnings.catch_warnings(record=True) as heard:
+            disable_progress_bars()
             yield HfApi(token=True)
         for warning in heard:
             log.warning(" ".join(str(warning.message).split()))
     finally:
+        if with_bars:
+            enable_progress_bars()
         theirs.handlers, theirs.propagate = handlers, propagate
         get_session().timeout = timeout  # which `patiently` limits
 
@@ -680,6 +689,47 @@ def is_doubtful(
         return False
     return status_of(failure) is None or status_of(failure) >= 500
 
+# %% ../../nbs/production/04_push.ipynb #543fa6be
+class Interrupts:
+    "Ctrl-C during a push: never forgotten, and held while the commit is being made"
+    def __init__(self):
+        self.came = False
+        self.holding = False
+        self.asked = False # whether the Hub was asked for a commit
+
+    def __call__(self, number, frame):
+        "The handler of the signal; a second Ctrl-C is never held"
+        again, self.came = self.came, True
+        if again or not self.holding:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def held(self):
+        "While a commit is asked for; one that came before, and was swallowed, is raised now"
+        self.holding = True
+        try:
+            if self.came and not self.asked:
+                raise KeyboardInterrupt
+            self.asked = True
+            yield
+        finally:
+            self.holding = False
+
+# %% ../../nbs/production/04_push.ipynb #599289b9
+@contextmanager
+def noticing_interrupts():
+    "`Interrupts` in place of Python's own handler, where that is in charge"
+    interrupts = Interrupts()
+    in_charge = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not in_charge or threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+    signal.signal(signal.SIGINT, interrupts)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # %% ../../nbs/production/04_push.ipynb #c17e3a97
 @dataclass
 class OneCommit:
@@ -690,6 +740,7 @@ class OneCommit:
     parent:str # commit on which to build
     user:str # who commits
     message:str
+    interrupts:Interrupts
     doubt:bool=False # whether it may be in although nobody said so
 
     def find(self):
@@ -697,10 +748,11 @@ class OneCommit:
 
     def ask(self):
         "Ask the Hub for the commit"
-        made = self.api.create_commit(
-            self.plan.repo_id, self.operations, commit_message=self.message,
-            revision=self.plan.branch, parent_commit=self.parent,
-            create_pr=self.plan.create_pr)
+        with self.interrupts.held():
+            made = self.api.create_commit(
+                self.plan.repo_id, self.operations, commit_message=self.message,
+                revision=self.plan.branch, parent_commit=self.parent,
+                create_pr=self.plan.create_pr)
         return Published(made.oid, made.pr_url or branch_address(self.plan))
 
     def attempt(self):
@@ -721,6 +773,8 @@ class OneCommit:
             if refused and (found := self.find()):
                 return found
             self.doubt = not refused and (self.doubt or is_doubtful(failure))
+            if self.interrupts.came:
+                raise KeyboardInterrupt from None
             raise
 
 # %% ../../nbs/production/04_push.ipynb #45fdfa40
@@ -828,6 +882,7 @@ def upload_large(
     operations:list, # of CommitOperationAdd; will know which of them are in the storage
 ):
     "Put the large files into the storage; a `PushError` when a .gitignore would swallow a file"
+    log.info(f"uploading {readable_size(plan.size)} to {plan.repo_id}")
     patiently(lambda: send_large(api, plan, operations), plan, "uploading to")
     ignored = [operation.path_in_repo for operation in operations if operation._should_ignore]
     if ignored:
@@ -885,6 +940,7 @@ def publish(
     folder:Path, # of which it is the plan
     target:Target, # see check_access
     message:str, # of the commit
+    interrupts:Interrupts,
 ) -> Published:
     "Make the place, upload, commit; when all is as planned already, nothing more"
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
@@ -897,9 +953,33 @@ def publish(
     deleted = [CommitOperationDelete(name, is_folder=False) for name in target.stale]
     upload_large(api, plan, added)
     operations = added + deleted
-    return commit_once(OneCommit(api, plan, operations, parent, target.user, message))
+    return commit_once(OneCommit(
+        api, plan, operations, parent, target.user, message, interrupts))
 
 # %% ../../nbs/production/04_push.ipynb #65087152
+def carry_out(
+    plan:Plan, # this and the next three: see push
+    folder:Path,
+    target:Target,
+    message:str,
+    interrupts:Interrupts,
+) -> Published:
+    "Publish and read back; what fails says whether something was committed"
+    with hub_client() as api:
+        try:
+            published = publish(api, plan, folder, target, message, interrupts)
+        except DoubtError:
+            raise
+        except PushError as error:
+            raise PushError(
+                f"{error} Nothing was committed, and the folder is as it was.") from None
+    if interrupts.came and not interrupts.asked:
+        raise KeyboardInterrupt
+    if interrupts.came:
+        log.warning(f"Ctrl-C came while the commit was being made. It is in: {published.address}")
+    verify_push(plan, published)
+    return published
+
 def push(
     plan:Plan, # see plan_push
     folder, # of which it is the plan
@@ -911,14 +991,18 @@ def push(
     if folder_files(folder)[0] != list(plan.files):
         raise InputError(
             f"{folder} has changed since the plan was made. Run the command again.")
-    target = target or check_access(plan)
-    with hub_client() as api:
+    with noticing_interrupts() as interrupts:
         try:
-            published = publish(api, plan, folder, target, message)
-        except DoubtError:
+            target = target or check_access(plan)
+            return carry_out(plan, folder, target, message, interrupts).address
+        except Exception:
+            if interrupts.came and not interrupts.asked:
+                raise KeyboardInterrupt from None  # which a library made into something else
             raise
-        except PushError as error:
-            raise PushError(
-                f"{error} Nothing was committed, and the folder is as it was.") from None
-    verify_push(plan, published)
-    return published.address
+        except KeyboardInterrupt:
+            if not interrupts.asked:
+                raise  # nothing was committed
+            raise DoubtError(
+                f"{plan.repo_id}: stopped by Ctrl-C after the commit was asked for. "
+                f"Look at {branch_address(plan)}, or run the same command; it looks first."
+            ) from None
