@@ -376,6 +376,7 @@ def interrupted_pushes(number, folder, server, home, seed=0):
     with subprocess.Popen([sys.executable, "-c", FORKS, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(home.parent/"stderr", "w"), text=True, env=environment) as forks:
         for turn in range(number):
             step, repo_id = MOMENTS[turn % len(MOMENTS)], f"casey/moods-{seed}-{turn}"
+            server.storage.clear()  # so that each push uploads
             running.update(over=False, delay=chance.random()**2 * .02, step=step)
             forks.stdin.write(repo_id + "\n"); forks.stdin.flush()
             running["child"] = int(forks.stdout.readline())
