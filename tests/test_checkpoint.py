@@ -91,6 +91,58 @@ def test_pickled_weights_are_refused(tmp_path):
         resolve_checkpoint(tmp_path)
 
 
+def changed(checkpoint, folder, **contents):
+    "A copy of a checkpoint with some files changed: name (__ for .) -> settings to add, or text"
+    shutil.copytree(checkpoint, folder)
+    for name, content in contents.items():
+        path = folder / name.replace("__", ".")
+        if isinstance(content, dict) and path.is_file():
+            content = json.loads(path.read_text()) | content
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "../a.safetensors", "/a.safetensors", "x/a.safetensors", 7])
+def test_an_index_names_safetensors_of_its_folder(tiny_checkpoint, tmp_path, name):
+    index = {"metadata": {}, "weight_map": {"a": "model.safetensors", "b": name}}
+    folder = changed(tiny_checkpoint, tmp_path / "c", model__safetensors__index__json=index)
+    with pytest.raises(InputError, match="index.json names weights that are no safetensors file"):
+        resolve_checkpoint(folder)
+    folder = changed(tiny_checkpoint, tmp_path / "d", config__json={"transformers_weights": name})
+    with pytest.raises(InputError, match="config.json names weights that are no safetensors file"):
+        resolve_checkpoint(folder)
+
+
+def test_an_index_of_pickles_that_nobody_reads_does_no_harm(tiny_checkpoint, tmp_path):
+    index = {"weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}
+    folder = changed(tiny_checkpoint, tmp_path / "c", pytorch_model__bin__index__json=index)
+    assert resolve_checkpoint(folder) == folder
+
+
+OPENED = """
+import sys
+opened = []
+sys.addaudithook(lambda event, arguments: event == "open" and opened.append(str(arguments[0])))
+from emotion_nbdev.tokenization import load_tokenizer
+tokenizer = load_tokenizer(sys.argv[1])
+assert tokenizer("good day")["input_ids"] and not [path for path in opened if "elsewhere" in path]
+"""
+
+
+def test_a_path_that_nobody_opens_does_no_harm(tiny_checkpoint, tmp_path):
+    "Old versions of transformers wrote where their author's files lay"
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text("{}")
+    names = ("name_or_path", *checkpoints.UNREAD)
+    old = {name: str(elsewhere) for name in names}
+    folder = changed(tiny_checkpoint, tmp_path / "c", tokenizer_config__json=old)
+    subprocess.run([sys.executable, "-c", OPENED, folder], check=True, timeout=120)
+    for name in ("vocab_file", "tokenizer_file", "merges_file"):
+        bad = changed(tiny_checkpoint, tmp_path / name, tokenizer_config__json={name: str(elsewhere)})
+        with pytest.raises(InputError, match=f"outside of the folder .{name}"):
+            resolve_checkpoint(bad)
+
+
 class Hub(http.server.BaseHTTPRequestHandler):
     "As much of the Hub's HTTP interface as a download needs, on loopback"
 

@@ -1,8 +1,10 @@
 "Pushing a model: the real client over HTTP against a Hub on loopback, and every way in which that can go wrong."
-import hashlib, logging, os, random, signal, subprocess, sys, threading, time
+import json, logging, os, random, signal, subprocess, sys, threading, time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from conftest import ROWS, call
 from hub_server import Fault, HubServer
@@ -18,6 +20,9 @@ BEFORE = ["whoami", "info", "create", "branch", "tree", "preupload", "batch", "u
 def contents(folder): return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
 
 
+def write_weights(path, number, seed=0): save_file({"weight": np.random.default_rng(seed).random(number, np.float32)}, path)
+
+
 @pytest.fixture
 def folder(tmp_path):
     "A folder that looks like a model, with one large file"
@@ -25,7 +30,7 @@ def folder(tmp_path):
     made.mkdir()
     (made/"README.md").write_text(CARD)
     (made/"config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
-    (made/"model.safetensors").write_bytes(hashlib.sha256(b"weights").digest() * 2000)
+    write_weights(made/"model.safetensors", 16_000)
     return made
 
 
@@ -281,7 +286,9 @@ def test_a_folder_that_changes(hub, folder):
 @pytest.mark.parametrize("make, part", [
     (lambda folder: (folder/"deep").symlink_to(folder.parent), "is a link to a folder"), (lambda folder: (folder/"gone").symlink_to("/nowhere"), "is a link to a file outside"),
     (lambda folder: os.mkfifo(folder/"pipe"), "is no plain file"), (lambda folder: (folder/"README.md").write_bytes(b"\xff\xfe\xff"), "README.md"),
-    (lambda folder: (folder/"weights.PT").write_text("x"), "pickled code")])
+    (lambda folder: (folder/"weights.PT").write_text("x"), "pickled code"), (lambda folder: (folder/"config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}'), "asks to run code"),
+    (lambda folder: (folder/"model.safetensors").write_bytes(b"half"), "nobody could load"),
+    (lambda folder: (folder/"model.safetensors.index.json").write_text('{"weight_map": {"a": "weights.bin"}}'), "no safetensors file of the folder")])
 def test_what_does_not_leave_the_machine(folder, make, part):
     make(folder)
     with pytest.raises(InputError, match=part) as caught: plan_push(folder, "casey/moods")
@@ -292,6 +299,7 @@ def test_hidden_files_stay_and_folders_inside_go(hub, folder):
     for name in (".env", ".git/config", "head/.cache/x", "head/weights.safetensors"):
         (folder/name).parent.mkdir(exist_ok=True, parents=True)
         (folder/name).write_text("secret")
+    write_weights(folder/"head/weights.safetensors", 2)
     plan = plan_push(folder, "casey/moods")
     assert plan.left_out == (".env", ".git", "head/.cache")
     push(plan, folder)
@@ -396,7 +404,7 @@ def judge_interrupts(seen, folder):
 
 
 def test_an_interrupted_push_publishes_nothing_behind_your_back(folder, tmp_path, number=56):
-    (folder/"model.safetensors").write_bytes(random.Random(0).randbytes(8_000_000))
+    write_weights(folder/"model.safetensors", 2_000_000)
     with HubServer() as server: seen = interrupted_pushes(number, folder, server, tmp_path/"home")
     judge_interrupts(seen, folder)
     assert sum(code == 130 for _, code, _ in seen) > number / 5, seen

@@ -29,7 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ..foundations.checkpoints import PICKLES
+from ..foundations.checkpoints import dangers, PICKLES
 from ..foundations.core import InputError, log
 from ..foundations.sources import read_utf8
 from ..hub import File, is_same, read_sums
@@ -251,6 +251,9 @@ def plan_push(
             f"{folder} holds no model: config.json or training.json, and weights ending in "
             ".safetensors, are needed. Give the folder of a saved model.")
     check_card(folder)
+    for name, trouble in dangers(folder):
+        raise InputError(
+            f"{folder/name} {trouble}, so nobody could load the model. Save the model again.")
     digests = (path for name in DIGESTS for path in folder.rglob(name))
     kept_back = tuple(sorted(path.relative_to(folder).as_posix() for path in digests))
     return Plan(repo_id, tuple(files), revision, private, create_pr, hidden, kept_back)
