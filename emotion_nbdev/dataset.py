@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['EMOTIONS', 'find_datasets', 'to_frame', 'class_names', 'to_dataset', 'hold_out', 'from_tables', 'load_files',
-           'load_folder', 'load_hub', 'subsample', 'load_data', 'class_distribution', 'plot_class_distribution',
-           'words_per_message', 'plot_words_per_message', 'text_key', 'repeated_texts']
+__all__ = ['EMOTIONS', 'find_datasets', 'to_frame', 'class_names', 'to_dataset', 'text_key', 'smallest_class', 'held_out_rows',
+           'hold_out', 'TextFolds', 'from_tables', 'load_files', 'load_folder', 'load_hub', 'subsample', 'load_data',
+           'class_distribution', 'plot_class_distribution', 'words_per_message', 'plot_words_per_message',
+           'repeated_texts']
 
 # %% ../nbs/01_dataset.ipynb #8dad794a
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from .foundations.core import InputError, log
 from emotion_nbdev.foundations.sources import (
     clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
 )
+from .foundations.texts import sorted_labels
 
 # %% ../nbs/01_dataset.ipynb #bb4092b6
 if TYPE_CHECKING:
@@ -57,11 +59,11 @@ def to_frame(
 def class_names(
     labels, # label names, repeated as they occur
 ) -> list: # each name once
-    "Label names in the order of `EMOTIONS` if they are such, else alphabetical"
+    "Names in the order of `EMOTIONS` if they are such, else as `sorted_labels`"
     names = set(labels)
     if names <= set(EMOTIONS):
         return [name for name in EMOTIONS if name in names]
-    return sorted(names)
+    return sorted_labels(names)
 
 # %% ../nbs/01_dataset.ipynb #7f36a5a8
 def _require_known(labels, names, source):
@@ -73,15 +75,6 @@ def _require_known(labels, names, source):
     raise InputError(
         f"{source}, row {row + 1}: label {labels.iloc[row]!r} does not occur in the "
         f"training data (known: {', '.join(names)}). Correct it or remove the row.")
-
-def _require_enough(labels, share, source):
-    "An `InputError` for classes that cannot be in both parts of a split"
-    counts = labels.value_counts()
-    if counts.min() >= 2 and len(labels) * share >= len(counts):
-        return
-    raise InputError(
-        f"{source}: {len(labels)} rows ({counts.min()} of {counts.idxmin()!r}) are too "
-        f"few to hold out {share:.0%} for validation. Give a validation file.")
 
 def _require_classes(labels, names, source):
     "An `InputError` for a class without a training row, and for a single class"
@@ -113,22 +106,109 @@ def to_dataset(
     features["label"] = ClassLabel(names=names)
     return Dataset.from_pandas(numbered, features=features, preserve_index=False)
 
+# %% ../nbs/01_dataset.ipynb #b0b4df04
+def text_key(
+    texts, # pandas Series of str
+): # pandas Series of str
+    "What makes texts the same: their words, capitals and blanks aside"
+    return texts.str.lower().str.split().str.join(" ")
+
+# %% ../nbs/01_dataset.ipynb #4acd22c1
+def _first_of_each(texts, labels):
+    "(number of its text for each row, label of the first row of each text)"
+    import pandas as pd
+    numbers, keys = pd.factorize(text_key(pd.Series(list(texts), dtype=object)))
+    firsts = pd.Series(np.asarray(labels)).groupby(numbers).first()
+    return numbers, firsts.to_numpy()
+
+def smallest_class(texts, labels) -> int:
+    "Number of texts of the class that has fewest, copies counted once"
+    _, firsts = _first_of_each(texts, labels)
+    return min(list(firsts).count(label) for label in set(labels))
+
+def _require_enough(labels, size, source):
+    "An `InputError` for classes that cannot be in both parts of a split"
+    import pandas as pd
+    counts = pd.Series(labels).value_counts()
+    single = sorted(map(str, counts.index[counts < 2]))
+    if single:
+        raise InputError(
+            f"{source}: a single message is labelled {', '.join(single)}, too few to hold "
+            "some out. Leave such classes out, merge them, or give a validation file.")
+    if size < len(counts):
+        raise InputError(
+            f"{source}: {len(labels)} messages are too few to hold out {size} of them with "
+            f"{len(counts)} classes. Give a validation file.")
+
+# %% ../nbs/01_dataset.ipynb #f45ee29b
+def held_out_rows(
+    texts, # n texts
+    labels, # n label names
+    share:float=.1, # of the texts; from 1 on, so many of them
+    seed:int=42,
+    source:str="data", # what to call the data in an error
+) -> np.ndarray: # n booleans: is the row held out?
+    "Draw a stratified share of the texts; all rows of a text are on one side"
+    from sklearn.model_selection import train_test_split
+    numbers, firsts = _first_of_each(texts, labels)
+    size = int(len(firsts) * share) if share < 1 else share
+    _require_enough(firsts, size, source)
+    _, drawn = train_test_split(
+        np.arange(len(firsts)), test_size=share, stratify=firsts, random_state=seed)
+    return np.isin(numbers, drawn)
+
 # %% ../nbs/01_dataset.ipynb #593d41a4
 def hold_out(
     frame:pd.DataFrame, # training rows
     source:str="data", # what to call the data in an error
-    share:float=.1, # of the rows
+    share:float=.1, # of the texts
     seed:int=42,
 ) -> tuple: # (training rows, validation rows)
-    "Split a stratified share off; an `InputError` when a class has a single row"
-    from sklearn.model_selection import train_test_split
-    _require_enough(frame["label"], share, source)
+    "Split a share off, see held_out_rows; an `InputError` when a class has one text"
+    held = held_out_rows(frame["text"], frame["label"], share, seed, source)
     log.warning(
         f"no validation split: {share:.0%} of {source}, stratified by class, "
         f"seed {seed}, is held out as validation")
-    train, validation = train_test_split(
-        frame, test_size=share, stratify=frame["label"], random_state=seed)
+    train, validation = frame[~held], frame[held]
     return train.reset_index(drop=True), validation.reset_index(drop=True)
+
+# %% ../nbs/01_dataset.ipynb #c1b63817
+class TextFolds:
+    "Stratified folds in which all rows of a text are in one, for `cv=`"
+    def __init__(self,
+        folds:int=5, # fewer where a class has fewer texts
+        seed:int=42,
+    ):
+        self.folds = folds
+        self.seed = seed
+
+    def get_n_splits(self, texts=None, labels=None, groups=None):
+        "Number of the folds, at least 2"
+        if labels is None:
+            return self.folds
+        return max(2, min(self.folds, smallest_class(texts, labels)))
+
+    def split(self, texts, labels, groups=None):
+        "Yield (rows to train on, rows that are left out)"
+        from sklearn.model_selection import StratifiedKFold
+        folds = self.get_n_splits(texts, labels)
+        numbers, firsts = _first_of_each(texts, labels)
+        cut = StratifiedKFold(folds, shuffle=True, random_state=self.seed)
+        for _, outside in cut.split(firsts, firsts):
+            left_out = np.isin(numbers, outside)
+            yield np.flatnonzero(~left_out), np.flatnonzero(left_out)
+
+# %% ../nbs/01_dataset.ipynb #a2620873
+def _say_overlap(tables, called):
+    "Warn of messages that are to be learned and to be judged by"
+    known = set(text_key(tables["train"]["text"]))
+    for split in ("validation", "test"):
+        if split in tables:
+            shared = int(text_key(tables[split]["text"]).isin(known).sum())
+            if shared:
+                log.warning(
+                    f"{called[split]}: {shared:,} of {len(tables[split]):,} messages are in "
+                    "train as well, so its figures are too good; emotion-nbdev check lists them")
 
 # %% ../nbs/01_dataset.ipynb #fbb57902
 def from_tables(
@@ -153,6 +233,7 @@ def from_tables(
     if "validation" not in clean:
         parts = hold_out(clean["train"], called["train"], seed=seed)
         clean["train"], clean["validation"] = parts
+    _say_overlap(clean, called)
     return DatasetDict({
         split: to_dataset(clean[split], names, called[split])
         for split in splits if split in clean
@@ -307,13 +388,6 @@ def plot_words_per_message(
     ax.set(xlabel="words per message", ylabel="", xlim=(0, None))
     sns.despine(ax=ax)
     return ax
-
-# %% ../nbs/01_dataset.ipynb #b0b4df04
-def text_key(
-    texts, # pandas Series of str
-): # pandas Series of str
-    "What makes texts the same: their words, capitals and blanks aside"
-    return texts.str.lower().str.split().str.join(" ")
 
 # %% ../nbs/01_dataset.ipynb #d979d15f
 def repeated_texts(

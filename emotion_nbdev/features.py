@@ -11,7 +11,9 @@ __all__ = ['mean_state', 'last_state', 'pool', 'reads_left_to_right', 'choose_po
 import inspect
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .foundations.cache import cache_file, fingerprint, VectorCache
@@ -22,6 +24,7 @@ from emotion_nbdev.foundations.compute import (
     best_device, compute_dtype, computing, quiet_transformers,
 )
 from .foundations.core import InputError, log
+from .foundations.texts import as_texts
 from emotion_nbdev.tokenization import (
     encode, length_sorted_batches, load_tokenizer, token_limit,
 )
@@ -47,6 +50,13 @@ def last_state(
     index = last[:, None, None].expand(-1, 1, size)  # (batch, 1, hidden)
     return hidden_states.gather(1, index).squeeze(1)
 
+# %% ../nbs/03_features.ipynb #d50b69c3
+POOLINGS = ("mean", "cls", "last")
+
+def unknown_pooling(pooling):
+    "The `InputError` for a kind of pooling that is none of `POOLINGS`"
+    return InputError(f"pooling {pooling!r} is not known. Known: {', '.join(POOLINGS)}.")
+
 # %% ../nbs/03_features.ipynb #0773118f
 def pool(
     hidden_states, # (batch, tokens, hidden)
@@ -60,7 +70,7 @@ def pool(
         return last_state(hidden_states, attention_mask)
     if pooling == "mean":
         return mean_state(hidden_states, attention_mask)
-    raise InputError(f"pooling {pooling!r} is not known. Known: mean, cls, last.")
+    raise unknown_pooling(pooling)
 
 # %% ../nbs/03_features.ipynb #21161d65
 def reads_left_to_right(
@@ -79,6 +89,8 @@ def choose_pooling(
 ) -> str:
     "The kind of pooling for a checkpoint; an `InputError` for `cls` on a decoder"
     decoder = reads_left_to_right(config)
+    if pooling not in ("auto", *POOLINGS):
+        raise unknown_pooling(pooling)
     if pooling == "auto":
         return "last" if decoder else "mean"
     if pooling == "cls" and decoder:
@@ -198,7 +210,8 @@ def kept_vectors(
     return matrix, missing
 
 # %% ../nbs/03_features.ipynb #eda01db4
-class FeatureExtractor(TransformerMixin, ExtractorSettings):
+class FeatureExtractor(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ExtractorSettings):
     "Texts to the pooled hidden states of a frozen encoder"
     def fit(self, texts=None, labels=None):
         "Load the checkpoint; the texts are not looked at"
@@ -207,11 +220,13 @@ class FeatureExtractor(TransformerMixin, ExtractorSettings):
         self.limit_ = token_limit(self.tokenizer_, self.model_.config)
         self.pooling_ = choose_pooling(self.model_.config, self.pooling)
         self.cache_ = self._open_cache()
+        self._n_features_out = self.model_.config.hidden_size  # for their names
         return self
 
     def transform(self, texts):
         "(texts, hidden); `truncation_`: what was cut, `cached_`: how many were kept"
-        texts = list(texts)
+        check_is_fitted(self)
+        texts = as_texts(texts)
         encoded, self.truncation_ = encode(texts, self.tokenizer_, self.limit_)
         if self.truncation_.cut:
             log.warning(str(self.truncation_))

@@ -6,8 +6,9 @@
 __all__ = ['LOGGED', 'usual_epochs', 'schedule_arguments', 'keeping_arguments', 'device_arguments', 'training_arguments',
            'validation_metrics', 'training_history', 'progress_callback', 'label_settings', 'loading_with_head',
            'load_with_head', 'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer',
-           'train', 'lighten', 'FineTuningSettings', 'class_probabilities', 'require_labels', 'require_trained_head',
-           'recorded_settings', 'training_record', 'FineTunedClassifier']
+           'train', 'lighten', 'FineTuningSettings', 'class_probabilities', 'require_labels', 'require_possible',
+           'names_of', 'new_model', 'require_trained_head', 'trained_names', 'recorded_settings', 'training_record',
+           'FineTunedClassifier']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import json
@@ -19,17 +20,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .dataset import class_names
+from .evaluation import samples_digest
 from .features import encoder_batches
 from .foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
 from emotion_nbdev.foundations.compute import (
-    best_device, compute_dtype, computing, native_bfloat16, plain_attention,
-    quiet_transformers,
+    best_device, compute_dtype, computing, native_bfloat16, own_random_state,
+    plain_attention, quiet_transformers,
 )
 from .foundations.core import atomic_folder, InputError, log
-from .foundations.resume import last_checkpoint
+from .foundations.resume import claim_checkpoints, last_checkpoint
+from emotion_nbdev.foundations.texts import (
+    as_labels, as_messages, as_texts, sorted_labels, TextClassifierMixin,
+)
 from .tokenization import encode, load_tokenizer, token_limit
 
 # %% ../nbs/07_fine_tuning.ipynb #8203e7e6
@@ -48,11 +54,13 @@ def schedule_arguments(
     learning_rate:float=None, # None: 2e-4 for hidden sizes under 512, else 5e-5
 ) -> dict: # arguments of the Trainer
     "How long to train, and with which steps"
-    epochs = epochs or usual_epochs(steps_per_epoch)
-    usual_rate = 2e-4 if hidden_size < 512 else 5e-5
+    if epochs is None:
+        epochs = usual_epochs(steps_per_epoch)
+    if learning_rate is None:
+        learning_rate = 2e-4 if hidden_size < 512 else 5e-5
     return dict(
         num_train_epochs=epochs,
-        learning_rate=learning_rate or usual_rate,
+        learning_rate=learning_rate,
         warmup_steps=int(.1 * epochs * steps_per_epoch),
         weight_decay=.01,
     )
@@ -171,6 +179,7 @@ def label_settings(
     names:list, # class names in the order of the model's outputs
 ) -> dict: # settings of the configuration
     "The classes by number and by name, one of which is right for each text"
+    names = list(map(str, names))  # a configuration holds strings
     return dict(
         id2label=dict(enumerate(names)),
         label2id={name: number for number, name in enumerate(names)},
@@ -232,7 +241,7 @@ def training_rows(
     "Token ids and class numbers as the Trainer wants them"
     from datasets import Dataset
     encoded, _ = encode_for(model, tokenizer, texts)
-    numbers = [model.config.label2id[label] for label in labels]
+    numbers = [model.config.label2id[str(label)] for label in labels]
     return Dataset.from_dict({**encoded, "labels": numbers})
 
 # %% ../nbs/07_fine_tuning.ipynb #fb80a67e
@@ -241,7 +250,7 @@ def training_callbacks(
 ) -> list:
     "A progress bar; and an end when validation gets no better"
     from transformers import EarlyStoppingCallback
-    stopping = [EarlyStoppingCallback(patience)] if patience else []
+    stopping = [] if patience is None else [EarlyStoppingCallback(patience)]
     return [progress_callback(), *stopping]
 
 def loss_of_batch(
@@ -309,13 +318,13 @@ def train(
             folder, steps_per_epoch, model.config.hidden_size,
             batch_size=batch_size, evaluate=validation_rows is not None,
             resumable=checkpoints is not None, **settings)
-        trainer = make_trainer(
-            tokenizer, rows, validation_rows, arguments, loss, patience,
-            model=model)
+        plain = quick and arguments.bf16  # the fused kernel would be slower
         if quick:
             lighten(model)
-        plain = quick and arguments.bf16  # the fused kernel would be slower
-        with quiet_transformers(), plain_attention(model, plain):
+        with own_random_state(), quiet_transformers(), plain_attention(model, plain):
+            trainer = make_trainer(  # seeds the random numbers
+                tokenizer, rows, validation_rows, arguments, loss, patience,
+                model=model)
             trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         # from here on the model predicts in float32
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
@@ -399,20 +408,91 @@ def require_labels(
     unknown = set(labels) - set(names)
     if unknown:
         raise InputError(
-            f"label {min(unknown)!r} is not among the label names ({', '.join(names)}).")
+            f"label {min(unknown)!r} is not among the label names"
+            f" ({', '.join(map(str, names))}). Give names for all, or none.")
+
+def require_possible(
+    settings:dict, # see FineTuningSettings
+    validation, # see fit
+):
+    "An `InputError` for numbers with which nothing can be trained"
+    for name in ("epochs", "learning_rate", "batch_size", "patience"):
+        value = settings[name]
+        if value is not None and not value > 0:
+            raise InputError(f"{name} is {value}. Give a number above 0, or None.")
+    if not 0 <= settings["label_smoothing"] < 1:
+        raise InputError(
+            f"label_smoothing is {settings['label_smoothing']}. Give a share from 0 to below 1.")
+    if settings["patience"] is not None and validation is None:
+        raise InputError(
+            "patience waits for a better validation score, and there is no validation."
+            " Give validation=(texts, labels), or leave patience out.")
+
+def names_of(
+    labels, # of the training messages
+    label_names:list=None, # see FineTuningSettings
+) -> list: # of the classes, in the order of the model's outputs
+    "The class names, checked"
+    names = class_names(labels.tolist())
+    if label_names is not None:
+        names = as_labels(label_names).tolist()
+    require_labels(labels.tolist(), names)
+    return names
+
+def new_model(
+    checkpoint, # see resolve_checkpoint
+    names:list, # of the classes
+    seed:int, # of the new head
+) -> tuple: # (model, tokenizer)
+    "A checkpoint with a new head for these classes"
+    from transformers import set_seed
+    with own_random_state():
+        set_seed(seed)
+        return load_with_head(checkpoint, **label_settings(names))
 
 def require_trained_head(
-    checkpoint, # this and the next: see resolve_checkpoint
-    revision:str=None,
+    checkpoint, # what to call it
+    config:dict, # what its config.json holds
 ):
     "An `InputError` when a model was not trained to tell classes apart"
-    config_file = resolve_checkpoint(checkpoint, revision)/"config.json"
-    config = json.loads(config_file.read_text(encoding="utf-8"))
     architecture = str((config.get("architectures") or ["no architecture"])[0])
     if not architecture.endswith("ForSequenceClassification"):
         raise InputError(
             f"{checkpoint} is no fine-tuned classifier ({architecture}). "
             "Train one first, or choose a model for text classification.")
+    problem = config.get("problem_type")
+    if problem not in (None, "single_label_classification"):
+        raise InputError(
+            f"{checkpoint} answers another question ({problem}): its outputs are no "
+            "probabilities of classes that exclude each other. Choose a model with one label "
+            "a message.")
+    if len(config.get("id2label") or {}) == 1:
+        raise InputError(
+            f"{checkpoint} has a single output: it measures something (a regression) and tells "
+            "no classes apart. Choose a model with at least two classes.")
+
+def trained_names(
+    checkpoint, # this and the next: see resolve_checkpoint
+    revision:str=None,
+) -> list: # of the classes
+    "Class names of a trained model, of the type that they had in training, or an `InputError`"
+    folder = resolve_checkpoint(checkpoint, revision)
+    config = json.loads((folder/"config.json").read_text(encoding="utf-8"))
+    require_trained_head(checkpoint, config)
+    by_number = config.get("id2label") or ["LABEL_0", "LABEL_1"]  # as the library has it
+    if isinstance(by_number, list):
+        by_number = dict(enumerate(by_number))
+    numbers = {str(name): int(number) for number, name in by_number.items()}
+    by_name = {name: int(number) for name, number in config.get("label2id", numbers).items()}
+    if len(numbers) < len(by_number) or by_name != numbers:
+        raise InputError(
+            f"{checkpoint}: id2label and label2id in its config.json name the outputs "
+            "differently, so nobody knows what it answers. Correct one of them.")
+    record, classes = folder/"training.json", []
+    if record.is_file():
+        classes = json.loads(record.read_text(encoding="utf-8")).get("classes") or []
+    typed = {str(label): label for label in classes}
+    return [typed.get(name, name) for name in numbers]
 
 # %% ../nbs/07_fine_tuning.ipynb #b3f63ad8
 def recorded_settings(
@@ -437,41 +517,42 @@ def training_record(
         approach="fine-tuned",
         settings=recorded_settings(classifier),
         versions={name: version(name) for name in packages},
+        classes=classifier.classes_.tolist(),
         history=history.reset_index().to_dict("records"),
     )
 
 # %% ../nbs/07_fine_tuning.ipynb #2067e754
-class FineTunedClassifier(ClassifierMixin, FineTuningSettings):
+class FineTunedClassifier(TextClassifierMixin, ClassifierMixin, FineTuningSettings):
     "A transformer fine-tuned to classify texts, as a scikit-learn classifier"
     def fit(self, texts, labels, validation=None, checkpoints=None):
         "Train; `validation`, texts and labels, chooses the best epoch"
-        from transformers import set_seed
-        names = list(self.label_names or class_names(labels))
-        require_labels(labels, names)
-        set_seed(self.seed)
-        self._adopt(*load_with_head(self.checkpoint, **label_settings(names)))
+        texts, labels = as_messages(texts, labels)
+        held = validation and as_messages(*validation)
+        names = names_of(labels, self.label_names)
+        require_possible(self.get_params(), held)
+        claim_checkpoints(checkpoints, dict(
+            data=samples_digest(texts, labels), settings=recorded_settings(self)))
+        self._adopt(*new_model(self.checkpoint, names, self.seed), names)
         parts = self.model_, self.tokenizer_
         rows = training_rows(*parts, texts, labels)
-        held = validation and training_rows(*parts, *validation)
+        held_rows = held and training_rows(*parts, *held)
         self.history_ = train(
-            *parts, rows, held, checkpoints=checkpoints, **self.for_training())
+            *parts, rows, held_rows, checkpoints=checkpoints, **self.for_training())
         return self
 
-    def _adopt(self, model, tokenizer):
+    def _adopt(self, model, tokenizer, names):
         self.model_ = model
         self.tokenizer_ = tokenizer
-        self.classes_ = np.array(sorted(model.config.label2id))
+        self.classes_ = np.array(sorted_labels(names))
 
     def predict_proba(self, texts):
         "(texts, classes), columns as in `classes_`; `truncation_`: what was cut"
+        check_is_fitted(self)
         parts = self.model_, self.tokenizer_
-        encoded, self.truncation_ = encode_for(*parts, texts)
-        columns = [self.model_.config.label2id[name] for name in self.classes_]
+        encoded, self.truncation_ = encode_for(*parts, as_texts(texts))
+        numbers = self.model_.config.label2id
+        columns = [numbers[str(name)] for name in self.classes_]
         return class_probabilities(*parts, encoded, columns, self.dtype)
-
-    def predict(self, texts):
-        "Label names"
-        return self.classes_[self.predict_proba(texts).argmax(axis=1)]
 
     def save(self, folder):
         "Weights, settings, tokenizer, record into a new folder; all or nothing"
@@ -489,7 +570,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuningSettings):
     @classmethod
     def load(cls, checkpoint, revision=None, dtype="float32"):
         "From a folder or the Hub; an `InputError` when there is no trained head"
-        require_trained_head(checkpoint, revision)
+        names = trained_names(checkpoint, revision)
         classifier = cls(checkpoint, dtype=dtype)
-        classifier._adopt(*load_with_head(checkpoint, revision))
+        classifier._adopt(*load_with_head(checkpoint, revision), names)
         return classifier

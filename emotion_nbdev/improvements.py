@@ -5,28 +5,31 @@
 # %% auto #0
 __all__ = ['HAND_MADE', 'Wrapper', 'size_of_each', 'draw_some', 'balanced_places', 'Resampled', 'adjust', 'LogitAdjusted',
            'weighted_loss', 'focal_loss', 'adjusted_loss', 'side_by_side', 'LayerExtractor', 'layer_features',
-           'check_layer', 'hand_made_counts', 'HandMadeFeatures', 'encoder_and_tfidf', 'agreement_of', 'stacking']
+           'check_layer', 'hand_made_counts', 'HandMadeFeatures', 'encoder_and_tfidf', 'agreement_of', 'TextStacking',
+           'stacking']
 
 # %% ../nbs/10_improvements.ipynb #a9b372c3
 import numpy as np
 import regex
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.ensemble import StackingClassifier
+from sklearn.utils.validation import check_is_fitted
 
-from .classifiers import EVERY_SIGN
+from .classifiers import EVERY_SIGN, TextPipeline
+from .dataset import TextFolds
 from .error_analysis import EMOJI, NEGATION
 from .foundations.checkpoints import EMBEDDED_CHECKPOINT
 from .foundations.core import InputError, log
+from .foundations.texts import as_messages, as_texts, TextClassifierMixin
 
 # %% ../nbs/10_improvements.ipynb #22aa8417
-class Wrapper(ClassifierMixin, BaseEstimator):
+class Wrapper(TextClassifierMixin, ClassifierMixin, BaseEstimator):
     "A classifier of texts around others; says the most probable class"
     def predict_proba(self, texts):
         "(number of texts, number of classes), columns as in `classes_`"
-        return self.classifier_.predict_proba(texts)
-
-    def predict(self, texts):
-        "Label names"
-        return self.classes_[self.predict_proba(texts).argmax(axis=1)]
+        check_is_fitted(self)
+        return self.classifier_.predict_proba(as_texts(texts))
 
 # %% ../nbs/10_improvements.ipynb #a6a8cd32
 def size_of_each(
@@ -79,11 +82,11 @@ class Resampled(Wrapper):
 
     def fit(self, texts, labels, **more):
         "Draw, and train; `more` goes to the classifier"
-        texts = np.array(list(texts), dtype=object)
-        labels = np.asarray(labels)
+        texts, labels = as_messages(texts, labels)
         places = balanced_places(labels, self.how, self.seed)
+        drawn = [texts[place] for place in places]
         self.classifier_ = clone(self.classifier)
-        self.classifier_.fit(texts[places].tolist(), labels[places], **more)
+        self.classifier_.fit(drawn, labels[places], **more)
         self.classes_ = self.classifier_.classes_
         return self
 
@@ -108,7 +111,7 @@ class LogitAdjusted(Wrapper):
 
     def fit(self, texts, labels, **more):
         "Train, and count the classes; `more` goes to the classifier"
-        labels = np.asarray(labels)
+        texts, labels = as_messages(texts, labels)
         self.classifier_ = clone(self.classifier).fit(texts, labels, **more)
         self.classes_, counts = np.unique(labels, return_counts=True)
         self.shares_ = counts / counts.sum()
@@ -159,16 +162,17 @@ def side_by_side(
 ):
     "A pipeline that joins several feature matrices and puts one head on them"
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import FeatureUnion, Pipeline
+    from sklearn.pipeline import FeatureUnion
     from sklearn.preprocessing import StandardScaler
     if head is None:
         head = LogisticRegression(C=.01, max_iter=1000, random_state=seed)
     named = [(f"view{n}", one) for n, one in enumerate(extractors, 1)]
-    return Pipeline([("features", FeatureUnion(named)),
-                     ("scale", StandardScaler()), ("head", head)])
+    return TextPipeline([("features", FeatureUnion(named)),
+                         ("scale", StandardScaler()), ("head", head)])
 
 # %% ../nbs/10_improvements.ipynb #ac87b9bd
-class LayerExtractor(TransformerMixin, BaseEstimator):
+class LayerExtractor(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     "Texts to the pooled states of one layer of a frozen encoder"
     def __init__(self,
         checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
@@ -186,11 +190,13 @@ class LayerExtractor(TransformerMixin, BaseEstimator):
         config = extractor.model_.config
         config.output_hidden_states = True
         check_layer(self.layer, config.num_hidden_layers, self.checkpoint)
+        self._n_features_out = config.hidden_size  # scikit-learn names them
         return self
 
     def transform(self, texts):
         "(number of texts, hidden size) float32"
-        return layer_features(self.extractor_, list(texts), self.layer)
+        check_is_fitted(self)
+        return layer_features(self.extractor_, as_texts(texts), self.layer)
 
 # %% ../nbs/10_improvements.ipynb #61fd67b2
 def layer_features(
@@ -255,7 +261,7 @@ class HandMadeFeatures(TransformerMixin, BaseEstimator):
     "Counts of what a person would look at: log(1 + count) of each pattern"
     def fit(self, texts, labels=None):
         "Nothing is learned; features that never change are in `constant_`"
-        counts = hand_made_counts(list(texts))
+        counts = hand_made_counts(as_texts(texts))
         same = (counts == counts[0]).all(axis=0)
         self.constant_ = [name for name, flag in zip(HAND_MADE, same) if flag]
         if self.constant_:
@@ -265,7 +271,8 @@ class HandMadeFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, texts):
         "(number of texts, number of patterns) float32"
-        return np.log1p(hand_made_counts(list(texts)))
+        check_is_fitted(self)
+        return np.log1p(hand_made_counts(as_texts(texts)))
 
     def get_feature_names_out(self, input_features=None):
         "Names of the columns"
@@ -280,7 +287,7 @@ def encoder_and_tfidf(
     "A linear SVM on TF-IDF of every sign joined with an encoder's features"
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import FeatureUnion, make_pipeline, Pipeline
+    from sklearn.pipeline import FeatureUnion, make_pipeline
     from sklearn.preprocessing import Normalizer, StandardScaler
     from sklearn.svm import LinearSVC
     from emotion_nbdev.features import FeatureExtractor
@@ -291,7 +298,7 @@ def encoder_and_tfidf(
                          transformer_weights={"encoder": share})
     svm = LinearSVC(class_weight="balanced", random_state=seed)
     head = CalibratedClassifierCV(svm, method="temperature", ensemble=False, cv=5)
-    return Pipeline([("features", union), ("head", head)])
+    return TextPipeline([("features", union), ("head", head)])
 
 # %% ../nbs/10_improvements.ipynb #243eebd4
 def agreement_of(
@@ -306,6 +313,21 @@ def agreement_of(
         shares.append(counts.max() / len(said))
     return np.array(shares)
 
+# %% ../nbs/10_improvements.ipynb #9041f20e
+class TextStacking(TextClassifierMixin, StackingClassifier):
+    "scikit-learn's stack, of classifiers of texts"
+    def fit(self, texts, labels):
+        "Train the members and the head"
+        return super().fit(*as_messages(texts, labels))
+
+    def predict_proba(self, texts):
+        "(number of texts, number of classes), columns in the order of `classes_`"
+        check_is_fitted(self)
+        texts = as_texts(texts)
+        if not texts:
+            return np.empty((0, len(self.classes_)))
+        return super().predict_proba(texts)
+
 # %% ../nbs/10_improvements.ipynb #27fe1ff6
 def stacking(
     classifiers:list, # of texts, untrained
@@ -313,10 +335,8 @@ def stacking(
     seed:int=42,
 ):
     "Logistic regression on out-of-fold probabilities of several classifiers"
-    from sklearn.ensemble import StackingClassifier
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
     named = [(f"member{n}", one) for n, one in enumerate(classifiers, 1)]
     head = LogisticRegression(max_iter=1000, random_state=seed)
-    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return StackingClassifier(named, head, cv=cut, stack_method="predict_proba")
+    cut = TextFolds(folds, seed)
+    return TextStacking(named, head, cv=cut, stack_method="predict_proba")

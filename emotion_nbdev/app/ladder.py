@@ -11,7 +11,7 @@ from time import perf_counter
 
 from datasets import DatasetDict
 
-from ..classifiers import features_classifier, majority_classifier, TfidfClassifier
+from ..classifiers import features_classifier, MajorityClassifier, TfidfClassifier
 from ..dataset import to_frame
 from ..evaluation import answers, ledger_row
 from ..fine_tuning import FineTunedClassifier
@@ -29,7 +29,7 @@ def make_classifier(
     quick:bool=False, # of fine-tuning, see lighten
 ):
     "An untrained text classifier; an `InputError` for a name that is not known"
-    if approach == "majority": return majority_classifier()
+    if approach == "majority": return MajorityClassifier()
     if approach == "tfidf": return TfidfClassifier(seed=seed)
     if approach == "features": return features_classifier(checkpoint, seed=seed)
     if approach == "fine-tuned":

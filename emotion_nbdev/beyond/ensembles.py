@@ -8,9 +8,11 @@ __all__ = ['Calibrated', 'Remembering', 'saved_members', 'CalibratedVoting', 'fr
 # %% ../../nbs/beyond/05_ensembles.ipynb #bc355e07
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from ..evaluation import Answers
 from ..foundations.core import InputError
+from ..foundations.texts import as_messages, as_texts
 from ..improvements import stacking, Wrapper
 from ..production.artefacts import load
 from ..production.calibration import Temperature
@@ -28,7 +30,7 @@ class Calibrated(Wrapper):
 
     def fit(self, texts, labels):
         "Learn from messages that the classifier has not seen"
-        texts, labels = list(texts), np.asarray(labels)
+        texts, labels = as_messages(texts, labels)
         self.classes_ = np.asarray(self.trained.classes_)
         if labels.dtype.kind in "iu" and self.classes_.dtype.kind not in "iu":
             labels = self.classes_[labels]  # votes and stacks number the names
@@ -40,7 +42,8 @@ class Calibrated(Wrapper):
 
     def predict_proba(self, texts):
         "(number of texts, number of classes), columns as in `classes_`"
-        probabilities = self.trained.predict_proba(list(texts))
+        check_is_fitted(self)
+        probabilities = self.trained.predict_proba(as_texts(texts))
         return self.temperature_.scale(probabilities)
 
 # %% ../../nbs/beyond/05_ensembles.ipynb #7a1e9845
@@ -55,6 +58,7 @@ class Remembering(Wrapper):
 
     def predict_proba(self, texts):
         "(number of texts, number of classes), columns in the order of `classes_`"
+        texts = as_texts(texts)
         new = [text for text in dict.fromkeys(texts) if text not in self.known_]
         if new:
             self.known_.update(zip(new, self.trained.predict_proba(new)))
@@ -72,8 +76,9 @@ def saved_members(
     for folder, names in zip(folders, classes):
         if names != classes[0]:
             raise InputError(
-                f"{folder} has the classes {', '.join(names)}, {folders[0]} has "
-                f"{', '.join(classes[0])}. An ensemble needs models with the same classes.")
+                f"{folder} has the classes {', '.join(map(str, names))}, {folders[0]} has "
+                f"{', '.join(map(str, classes[0]))}. "
+                "An ensemble needs models with the same classes.")
     return members
 
 # %% ../../nbs/beyond/05_ensembles.ipynb #9e141aa7
@@ -86,6 +91,7 @@ class CalibratedVoting(Wrapper):
 
     def fit(self, texts, labels):
         "Fit the temperatures of the members, then that of their mean"
+        texts, labels = as_messages(texts, labels)
         voting = frozen_voting(self.members, texts, labels)
         self.classifier_ = Calibrated(voting).fit(texts, labels)
         self.classes_ = self.classifier_.classes_
@@ -119,8 +125,9 @@ class CalibratedStack(Wrapper):
 
     def fit(self, texts, labels):
         "Learn whom to believe; an InputError for fewer than two of a class"
+        texts, labels = as_messages(texts, labels)
         names = self.members[0].trained.classes_
-        counts = pd.Series(np.asarray(labels)).value_counts()
+        counts = pd.Series(labels).value_counts()
         counts = counts.reindex(names, fill_value=0)
         if counts.min() < 2:
             raise InputError(

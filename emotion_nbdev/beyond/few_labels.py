@@ -18,8 +18,11 @@ from ..classifiers import features_classifier
 from ..evaluation import class_report
 from ..features import FeatureExtractor, pool
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT
-from ..foundations.compute import best_device, native_bfloat16, quiet_transformers
+from emotion_nbdev.foundations.compute import (
+    best_device, native_bfloat16, own_random_state, quiet_transformers,
+)
 from ..foundations.core import InputError
+from ..foundations.texts import as_messages
 from ..improvements import Wrapper
 
 # %% ../../nbs/beyond/03_few_labels.ipynb #f7ad5099
@@ -236,11 +239,11 @@ def train_on_pairs(
     "Bring messages of one class together and those of two apart, by one pass over the pairs"
     from transformers import PrinterCallback, Trainer
     usual_rate = 1e-4 if extractor.model_.config.hidden_size < 512 else 2e-5
-    rate = learning_rate or usual_rate
-    with tempfile.TemporaryDirectory() as folder, quiet_transformers():
+    rate = usual_rate if learning_rate is None else learning_rate
+    with tempfile.TemporaryDirectory() as folder, own_random_state(), quiet_transformers():
         arguments = pair_arguments(folder, len(pairs), batch_size, rate, seed)
         model = pair_model(extractor.model_, extractor.pooling_)
-        trainer = Trainer(
+        trainer = Trainer(  # seeds the random numbers
             model=model, args=arguments, train_dataset=pairs.to_dict("records"),
             data_collator=pair_collator(extractor, list(texts)))
         trainer.remove_callback(PrinterCallback)
@@ -264,9 +267,7 @@ class ContrastiveClassifier(Wrapper):
 
     def fit(self, texts, labels, validation=None):
         "Train the encoder, then the head; `validation` is not looked at"
-        from transformers import set_seed
-        set_seed(self.seed)
-        texts, labels = list(texts), np.asarray(labels)
+        texts, labels = as_messages(texts, labels)
         extractor = FeatureExtractor(
             self.checkpoint, dtype="float32", cache=False).fit()
         pairs = draw_pairs(labels, self.rounds, self.most, self.seed)

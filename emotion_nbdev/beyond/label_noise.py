@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..classifiers import EVERY_SIGN, features_classifier, TfidfClassifier
+from ..dataset import smallest_class, TextFolds
 from ..evaluation import Answers
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT
 from ..foundations.core import InputError
@@ -19,6 +20,7 @@ from emotion_nbdev.foundations.sources import (
     delimited_layout, file_kind, find_column, local_file, parquet_schema, physical_lines,
     read_table,
 )
+from ..foundations.texts import as_messages
 from ..production.batches import check_output, write_table
 
 # %% ../../nbs/beyond/02_label_noise.ipynb #c4dd5ec8
@@ -39,12 +41,10 @@ def out_of_fold(
     seed:int=42, # of the cut
 ) -> Answers: # for the split train
     "Mean probabilities of classifiers that have not seen the message in question"
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    texts, labels = np.array(list(texts), dtype=object), np.asarray(labels)
-    counts = _require_classes(labels)
-    folds = min(folds, counts.min())
-    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    options = dict(cv=cut, method="predict_proba")
+    from sklearn.model_selection import cross_val_predict
+    texts, labels = as_messages(texts, labels)
+    _require_classes(texts, labels)
+    options = dict(cv=TextFolds(folds, seed), method="predict_proba")
     given = [cross_val_predict(classifier, texts, labels, **options)
              for classifier in classifiers]
     probabilities = np.mean(given, axis=0)  # (n, classes)
@@ -52,19 +52,18 @@ def out_of_fold(
     return Answers("out of fold", "train", texts, labels, probabilities, names)
 
 # %% ../../nbs/beyond/02_label_noise.ipynb #15eb6768
-def _require_classes(labels):
-    "Messages of each class; an `InputError` when there are too few to leave some out"
+def _require_classes(texts, labels):
+    "An `InputError` when there are too few messages of a class to leave some out"
     counts = pd.Series(labels).value_counts()
-    if counts.min() < 2:
+    if smallest_class(texts, labels) < 2:
         raise InputError(
-            f"a single message is labelled {counts.idxmin()!r}."
+            f"a single message is labelled {counts.idxmin()!r}, copies counted once."
             " Give at least two of each class, or leave that class out."
         )
     if len(counts) < 2:
         raise InputError(
             f"every message is labelled {counts.index[0]!r}. Give data with at least two classes."
         )
-    return counts
 
 # %% ../../nbs/beyond/02_label_noise.ipynb #09a4cafe
 def suspects(

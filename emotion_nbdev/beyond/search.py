@@ -15,15 +15,16 @@ import numpy as np
 from sklearn.base import clone
 
 from ..classifiers import features_classifier
-from ..dataset import class_names
+from ..dataset import held_out_rows, TextFolds
 from ..evaluation import samples_digest
 from emotion_nbdev.fine_tuning import (
-    FineTunedClassifier, label_settings, load_with_head, make_trainer, training_arguments,
-    training_rows, usual_epochs,
+    FineTunedClassifier, label_settings, load_with_head, make_trainer, names_of,
+    training_arguments, training_rows, usual_epochs,
 )
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT
-from ..foundations.compute import quiet_transformers
+from ..foundations.compute import own_random_state, quiet_transformers
 from ..foundations.core import InputError
+from ..foundations.texts import as_messages
 from ..improvements import Wrapper
 
 # %% ../../nbs/beyond/04_search.ipynb #7dd5cd36
@@ -110,26 +111,23 @@ def head_score(
     head, # classifier of feature rows, whose last step is called `head`
     features, # (n, hidden)
     labels, # n label names
-    folds:int=5,
-    seed:int=42, # of the cut
+    folds, # list of (rows to train on, rows that are left out)
 ) -> float:
     "Mean macro-F1 over the folds"
     from optuna import TrialPruned
     from sklearn.metrics import f1_score
-    from sklearn.model_selection import StratifiedKFold
     chosen = clone(head).set_params(
         head__C=trial.suggest_float("C", 1e-4, 1, log=True),
         head__class_weight=trial.suggest_categorical(
             "class_weight", [None, "balanced"]))
-    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
     scores = []
-    for fold, (inside, outside) in enumerate(cut.split(features, labels)):
+    for fold, (inside, outside) in enumerate(folds):
         fitted = clone(chosen).fit(features[inside], labels[inside])
         predicted = fitted.predict(features[outside])
         scores.append(f1_score(labels[outside], predicted,
                                average="macro", zero_division=0))
         trial.report(float(np.mean(scores)), fold)
-        if fold + 1 < folds and trial.should_prune():
+        if fold + 1 < len(folds) and trial.should_prune():
             raise TrialPruned
     return float(np.mean(scores))
 
@@ -145,8 +143,10 @@ def search_head(
     seed:int=42,
 ):
     "An Optuna study of a head; its first trial is the plain recipe"
-    extractor, head = pipeline.named_steps["features"], pipeline[1:]
-    folds = min(folds, rarest(labels))
+    from sklearn.pipeline import Pipeline
+    extractor, head = pipeline.named_steps["features"], Pipeline(pipeline.steps[1:])
+    rarest(labels)
+    cut = list(TextFolds(folds, seed).split(texts, labels))
     features = extractor.fit().transform(texts)
     about = dict(kind="head", data=samples_digest(texts, labels),
                  checkpoint=str(extractor.checkpoint))
@@ -155,7 +155,7 @@ def search_head(
         study.enqueue_trial({"C": .01, "class_weight": None})
 
     def score(trial):
-        return head_score(trial, head, features, labels, folds, seed)
+        return head_score(trial, head, features, labels, cut)
 
     left = trials_left(study, trials)
     study.optimize(score, n_trials=left, timeout=seconds)
@@ -177,7 +177,7 @@ class SearchedHead(Wrapper):
 
     def fit(self, texts, labels):
         "Search (`study_`), and train with the best (`settings_`) on all"
-        labels = np.asarray(labels)
+        texts, labels = as_messages(texts, labels)
         pipeline = features_classifier(self.checkpoint, seed=self.seed)
         self.study_ = search_head(
             pipeline, texts, labels, self.trials, self.seconds,
@@ -253,11 +253,14 @@ def held_back(
     seed:int=42, # of the cut
 ) -> list: # texts to train on, to judge by, and the labels of each
     "A tenth of the messages, at least one of each class, to judge trials by"
-    from sklearn.model_selection import train_test_split
     rarest(labels)
     tenth = max(len(set(labels)), len(texts) // 10)
-    return train_test_split(texts, labels, test_size=tenth,
-                            stratify=labels, random_state=seed)
+    held = held_out_rows(texts, labels, tenth, seed)
+    parts = []
+    for values in (texts, labels):
+        parts.append([value for value, out in zip(values, held) if not out])
+        parts.append([value for value, out in zip(values, held) if out])
+    return parts
 
 # %% ../../nbs/beyond/04_search.ipynb #f397e98c
 def trial_arguments(
@@ -288,7 +291,8 @@ def search_fine_tuning(
 ):
     "An Optuna study of a fine-tuning, made by the Trainer"
     texts, labels = list(texts), list(labels)
-    epochs = epochs or usual_epochs(-(-len(texts) // 32))
+    if epochs is None:
+        epochs = usual_epochs(-(-len(texts) // 32))
     kept, held, kept_labels, held_labels = held_back(texts, labels, seed)
 
     def new_model():
@@ -303,7 +307,7 @@ def search_fine_tuning(
     study = require_optuna().create_study(**settings)
     left = trials_left(study, trials)
     size = model.config.hidden_size
-    with tempfile.TemporaryDirectory() as folder, quiet_transformers():
+    with tempfile.TemporaryDirectory() as folder, own_random_state(), quiet_transformers():
         arguments = trial_arguments(folder, size, epochs, seed)
         trainer = make_trainer(tokenizer, rows, held_rows, arguments,
                                model_init=lambda: new_model()[0])
@@ -331,7 +335,8 @@ class SearchedFineTuning(Wrapper):
 
     def fit(self, texts, labels, validation=None):
         "Search (`study_`), and train with the best (`settings_`) on all"
-        names = list(self.label_names or class_names(labels))
+        texts, labels = as_messages(texts, labels)
+        names = names_of(labels, self.label_names)
         self.study_ = search_fine_tuning(
             self.checkpoint, texts, labels, names, self.trials,
             self.seconds, self.study_path, self.epochs, self.seed)

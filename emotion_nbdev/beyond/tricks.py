@@ -18,7 +18,7 @@ from .few_labels import ContrastiveClassifier
 from .label_noise import judges, out_of_fold, suspects
 from .search import SearchedFineTuning, SearchedHead
 from emotion_nbdev.classifiers import (
-    EVERY_SIGN, features_classifier, majority_classifier, TfidfClassifier,
+    EVERY_SIGN, features_classifier, MajorityClassifier, TfidfClassifier,
 )
 from ..features import FeatureExtractor
 from ..fine_tuning import FineTunedClassifier
@@ -75,7 +75,7 @@ def _plain(checkpoint, names, seed):
 
 @trick("features", "majority", "baseline")
 def _majority(checkpoint, names, seed):
-    return majority_classifier()
+    return MajorityClassifier()
 
 @trick("features", "tfidf", "baseline")
 def _tfidf(checkpoint, names, seed):

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..foundations.checkpoints import resolve_checkpoint
 from ..foundations.core import atomic_file, InputError, log
-from ..tokenization import length_sorted_batches, Truncation
+from ..foundations.texts import as_texts, sorted_labels, TextClassifierMixin
+from ..tokenization import cut_to, length_sorted_batches, Truncation
 
 # %% ../../nbs/production/05_graphs.ipynb #86b0882a
 def write_graph(
@@ -203,7 +204,7 @@ def weights_digest(
     return digest.hexdigest()
 
 # %% ../../nbs/production/05_graphs.ipynb #7a6fb72f
-class OnnxClassifier:
+class OnnxClassifier(TextClassifierMixin):
     "A fine-tuned model that answers through its graph, as `FineTunedClassifier` does"
     @classmethod
     def load(cls, model, revision=None, dtype="float32"):
@@ -232,7 +233,7 @@ class OnnxClassifier:
         classifier.tokenizer_ = Tokenizer.from_file(str(folder/"tokenizer.json"))
         classifier.tokenizer_.no_padding()
         classifier.tokenizer_.no_truncation()
-        classifier.classes_ = np.array(sorted(classifier.record_.get("classes", ())))
+        classifier.classes_ = np.array(sorted_labels(classifier.record_.get("classes", ())))
         return classifier
 
     def _encode(self, texts):
@@ -242,17 +243,15 @@ class OnnxClassifier:
         long = [row for row, tokens in enumerate(ids) if len(tokens) > limit]
         lost = sum(len(ids[row]) - limit for row in long)
         truncation = Truncation(len(ids), len(long), lost, limit)
+        for row in long:
+            ids[row] = cut_to(self.tokenizer_, texts[row], limit).ids
         if long:
-            self.tokenizer_.enable_truncation(limit)
-            for row in long:
-                ids[row] = self.tokenizer_.encode(texts[row]).ids
-            self.tokenizer_.no_truncation()
             log.warning(str(truncation))
         return ids, truncation
 
     def predict_proba(self, texts):
         "(texts, classes), in the order of `classes_`; what was cut stands in `truncation_`"
-        ids, self.truncation_ = self._encode(list(texts))
+        ids, self.truncation_ = self._encode(as_texts(texts))
         columns = [self.record_["classes"].index(name) for name in self.classes_]
         probabilities = np.empty((len(ids), len(columns)))
         for indices, logits in graph_batches(self.graph_, ids, self.record_["pad_id"]):
@@ -260,10 +259,6 @@ class OnnxClassifier:
             exponentials = np.exp(logits - logits.max(1, keepdims=True))[:, columns]
             probabilities[indices] = exponentials / exponentials.sum(1, keepdims=True)
         return probabilities
-
-    def predict(self, texts):
-        "Label names"
-        return self.classes_[self.predict_proba(texts).argmax(axis=1)]
 
 # %% ../../nbs/production/05_graphs.ipynb #02294c6d
 class Refused(InputError):
@@ -338,11 +333,11 @@ def export_onnx(
 
 def _check_labels(model, labels, classes):
     "An `InputError` for messages with a class that the model does not know"
-    unknown = sorted(set(labels) - set(classes))
+    unknown = sorted(map(str, set(labels) - set(classes)))
     if unknown:
         raise InputError(
             f"{model}: the label {unknown[0]!r} of the examination is none of its classes "
-            f"({', '.join(classes)}). Examine it on data with its own classes.")
+            f"({', '.join(map(str, classes))}). Examine it on data with its own classes.")
 
 def _refusal(result, int8):
     "The error for a graph that answers differently"
@@ -371,7 +366,8 @@ def _graph_record(classifier, model, int8):
     "What the graph must know besides its numbers"
     from emotion_nbdev.tokenization import token_limit
     config, tokenizer = classifier.model_.config, classifier.tokenizer_
-    names = [config.id2label[number] for number in range(config.num_labels)]
+    number_of = config.label2id
+    names = sorted(classifier.classes_.tolist(), key=lambda name: number_of[str(name)])
     return dict(format=1, classes=names, limit=token_limit(tokenizer, config),
                 pad_id=tokenizer.pad_token_id, int8=int8, weights=weights_digest(model))
 
@@ -393,15 +389,16 @@ def quantized(
 def load_classifier(
     model, # a fine-tuned model: a folder or a name on the Hub
     revision=None, # branch, tag or commit on the Hub
-    dtype:str="float32", # see compute_dtype
+    dtype:str=None, # see compute_dtype; None: float32, or 8 bits where the graph has them
 ):
     "An `OnnxClassifier` where there is a graph and an engine for this dtype, else the original"
     from importlib.util import find_spec
-    folder = resolve_checkpoint(model, revision)
-    engine = "onnxruntime" if dtype == "float32" else "openvino"
+    folder, wanted = resolve_checkpoint(model, revision), dtype or "float32"
+    engine = "onnxruntime" if wanted == "float32" else "openvino"
     if (folder/GRAPH).is_file() and find_spec(engine):
-        classifier = OnnxClassifier.load(folder, dtype=dtype)
-        if dtype == "float32" or not classifier.record_["int8"]:
-            return classifier  # a graph in 8 bits is for the ONNX Runtime only
+        classifier = OnnxClassifier.load(folder, dtype=wanted)
+        if dtype is None or not classifier.record_["int8"]:
+            return classifier
+        log.info(f"{model}: its graph has 8 bits, so the original answers in {dtype}")
     from emotion_nbdev.fine_tuning import FineTunedClassifier
-    return FineTunedClassifier.load(model, revision, dtype)
+    return FineTunedClassifier.load(model, revision, wanted)
