@@ -22,7 +22,7 @@ NEEDS_A_TOKEN = {"whoami", "create", "delete", "access", "branch", "preupload", 
 
 @dataclass
 class Fault:
-    "What goes wrong at a step: a status, or `cut` (the connection, amid the request), `lost` (the answer, after the work), `corrupt` (the body), `late` (the answer)"
+    "What goes wrong at a step: a status, or bytes (in place of the answer), or `cut` (the connection, amid the request), `lost` (the answer, after the work), `corrupt` (the body), `late` (the answer)"
     step: str
     what: object
     times: int = 1
@@ -100,6 +100,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         what = fault and fault.what
         body = self.rfile.read(sent // 2 if what == "cut" else sent)
         if what == "cut": return self.hang_up()
+        if isinstance(what, bytes): return self.answer(what, **{"Content-Type": "text/html", **fault.headers})
         if isinstance(what, int): return self.answer(json.dumps({"error": "on order"}), what, **fault.headers)
         try: (answer, headers), status = self.work(body, **{name: value and unquote(value) for name, value in found.items()}), 200
         except Refused as refused: answer, status, headers = refused.body, refused.status, refused.headers

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hub_server import Fault, HubServer
 
 from emotion_nbdev.foundations import checkpoints
 from emotion_nbdev.foundations.checkpoints import (
+    DamagedError,
     EMBEDDED_CHECKPOINT,
     EMBEDDED_REVISION,
     SHA256,
@@ -223,3 +225,157 @@ def test_hub_over_http_then_from_the_cache(hub, tiny_checkpoint, tmp_path):
     assert offline.returncode == 0 and offline.stdout == done.stdout, offline.stderr
     unknown = resolve("some/other", HF_ENDPOINT=hub)
     assert "InputError: some/other: no such checkpoint" in unknown.stderr, unknown.stderr
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    "Nobody sleeps; what would have been slept"
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def remote(waits, tiny_checkpoint, tmp_path):
+    "A Hub with faults on order that has the checkpoint `some/one`"
+    with HubServer() as server:
+        files = {path.name: path.read_bytes() for path in tiny_checkpoint.iterdir()}
+        server.create("some/one", **files)
+        yield server.attach(tmp_path / "cache")
+
+
+def same_files(folder, checkpoint):
+    return all((folder / path.name).read_bytes() == path.read_bytes() for path in checkpoint.iterdir())
+
+
+def refused(name="some/one", revision=None):
+    with pytest.raises(InputError) as caught:
+        resolve_checkpoint(name, revision)
+    line = str(caught.value)
+    assert "\n" not in line and line.endswith((".", ")")) and "hf_writer" not in line, line
+    return line
+
+
+GATED = {"X-Error-Code": "GatedRepo"}
+STAYING = [
+    (500, {}, "in trouble (500)"),
+    (503, {}, "in trouble (503)"),
+    (429, {}, "too many requests (429)"),
+    (429, {"Retry-After": "3600"}, "Wait 3600 seconds"),
+    (401, {}, "does not accept the token (401)"),
+    (403, GATED, "(gated). Ask at"),
+    (404, {}, "no such checkpoint"),
+    (418, {}, "cannot be downloaded"),
+    ("cut", {}, "connection to"),
+    (b"<html>log in first</html>", {}, "not as the Hub does"),
+    (b'{"id": "some', {}, "not as the Hub does"),
+    (b"{}", {}, "not as the Hub does"),
+    (b"[]", {}, "not as the Hub does"),
+    (b"null", {}, "not as the Hub does"),
+]
+
+
+@pytest.mark.parametrize("what, headers, part", STAYING)
+def test_the_true_cause_is_told_and_a_copy_used(remote, tiny_checkpoint, waits, caplog, what, headers, part):
+    remote.faults = [Fault("info", what, 1000, headers)]
+    assert part in refused()
+    assert sum(waits) <= 15
+    remote.faults = []
+    assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint)
+    remote.faults = [Fault("info", what, 1000, headers)]
+    caplog.clear()
+    assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint)
+    assert part in caplog.text and "the copy of an earlier download is used" in caplog.text
+
+
+@pytest.mark.parametrize("what", [500, 503, 429, "cut", "lost"])
+@pytest.mark.parametrize("step", ["info", "tree", "head", "download"])
+def test_what_passes_is_waited_for(remote, tiny_checkpoint, waits, caplog, step, what):
+    remote.faults = [Fault(step, what, 2, {"Retry-After": "7"} if what == 429 else {})]
+    assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint)
+    assert not remote.faults[0].times and sum(waits) <= 16
+    assert not waits or "rying" in caplog.text
+
+
+@pytest.mark.parametrize("what", [500, 403, 404, "cut", b"<html>"])
+@pytest.mark.parametrize("step", ["tree", "head", "download"])
+def test_half_a_download_is_one_line(remote, step, what):
+    remote.faults = [Fault(step, what, 1000)]
+    assert refused().startswith("some/one: ")
+
+
+def test_no_revision_and_no_name(remote):
+    assert "no revision 'v9'" in refused(revision="v9")
+    assert "no such checkpoint" in refused("some/other")
+
+
+def test_offline_on_purpose(remote, tiny_checkpoint, monkeypatch, caplog):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set, and the cache has no copy" in refused()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    resolve_checkpoint("some/one")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    caplog.clear()
+    assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint) and not caplog.text
+
+
+def test_patience_ends(remote, monkeypatch):
+    "A server that asks to wait, again and again, and one that never answers"
+    clock = iter(range(0, 100_000, 40))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    remote.faults = [Fault("info", 503, 1000, {"Retry-After": "60"})]
+    assert "in trouble (503)" in refused() and remote.steps.count("info") < checkpoints.TRIES
+    monkeypatch.undo()
+
+
+def test_who_never_answers(remote, monkeypatch):
+    monkeypatch.setattr(checkpoints, "ANSWER_WITHIN", 0.2)
+    remote.faults = [Fault("info", "late", 1000)]
+    started = time.monotonic()
+    assert "no answer from" in refused() and time.monotonic() - started < 5
+
+
+def cached(folder, name):
+    return folder / os.readlink(folder / name)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_flipped_byte_is_found(remote, tiny_checkpoint, monkeypatch, caplog, name):
+    remote.faults = [Fault("download", "corrupt")]
+    folder = resolve_checkpoint("some/one")
+    assert same_files(folder, tiny_checkpoint) and "is damaged and is fetched again" in caplog.text
+    blob = cached(folder, name)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\x07")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DamagedError, match=f"{blob.name} is damaged.*Remove that file"):
+        resolve_checkpoint("some/one")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint)
+
+
+def test_a_byte_that_always_flips(remote):
+    remote.faults = [Fault("download", "corrupt", 1000)]
+    with pytest.raises(DamagedError, match="is damaged, its content is not what the Hub has sent"):
+        resolve_checkpoint("some/one")
+
+
+def test_contents_that_repositories_share(remote, tiny_checkpoint, tmp_path):
+    "With Xet, the client keeps large files in a folder beside the repositories, by another sum"
+    folder = resolve_checkpoint("some/one")
+    blob = cached(folder, "model.safetensors")
+    shared = tmp_path / "cache" / "blobs" / "ab" / ("cd" * 32)
+    shared.parent.mkdir(parents=True)
+    blob.resolve().rename(shared)
+    blob.symlink_to(shared)
+    assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint)
+    shared.write_bytes(shared.read_bytes()[:-1] + b"\x07")
+    assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint)
+
+
+def test_a_folder_that_only_looks_like_the_cache(tiny_checkpoint, tmp_path):
+    secret = tmp_path / "secret"
+    secret.touch()
+    folder = changed(tiny_checkpoint, tmp_path / "snapshots" / "x")
+    (folder / "notes.txt").symlink_to(secret)
+    with pytest.raises(InputError, match="notes.txt is a link that leaves the folder"):
+        resolve_checkpoint(folder)

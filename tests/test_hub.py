@@ -149,7 +149,7 @@ def test_a_pull_request_is_made_once(hub, folder):
 
 @pytest.mark.parametrize("what", [503, "cut", "lost", "late"])
 def test_a_pull_request_in_doubt_is_not_made_twice(hub, folder, what, monkeypatch):
-    if what == "late": monkeypatch.setattr("emotion_nbdev.production.push.ANSWER_WITHIN", .3)
+    if what == "late": monkeypatch.setattr("emotion_nbdev.foundations.checkpoints.ANSWER_WITHIN", .3)
     hub.create("robin/moods")
     hub.faults = [Fault("commit", what)]
     plan = plan_push(folder, "robin/moods", create_pr=True)
@@ -207,7 +207,7 @@ def test_one_corrupted_download_is_repeated(hub, folder):
 
 
 def test_an_answer_that_never_comes(hub, folder, monkeypatch):
-    monkeypatch.setattr("emotion_nbdev.production.push.ANSWER_WITHIN", .2)
+    monkeypatch.setattr("emotion_nbdev.foundations.checkpoints.ANSWER_WITHIN", .2)
     hub.faults = [Fault("commit", "late")]
     push(plan_push(folder, "casey/moods"), folder)
     assert len(hub.pushed("casey/moods")) == 1
@@ -288,7 +288,7 @@ def test_a_folder_that_changes(hub, folder):
     (lambda folder: os.mkfifo(folder/"pipe"), "is no plain file"), (lambda folder: (folder/"README.md").write_bytes(b"\xff\xfe\xff"), "README.md"),
     (lambda folder: (folder/"weights.PT").write_text("x"), "pickled code"), (lambda folder: (folder/"config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}'), "asks to run code"),
     (lambda folder: (folder/"model.safetensors").write_bytes(b"half"), "nobody could load"),
-    (lambda folder: (folder/"model.safetensors.index.json").write_text('{"weight_map": {"a": "weights.bin"}}'), "no safetensors file of the folder")])
+    (lambda folder: (folder/"model.safetensors.index.json").write_text('{"weight_map": {"a": "weights.bin"}}'), "no safetensors file of it")])
 def test_what_does_not_leave_the_machine(folder, make, part):
     make(folder)
     with pytest.raises(InputError, match=part) as caught: plan_push(folder, "casey/moods")

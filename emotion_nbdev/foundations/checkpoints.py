@@ -4,18 +4,22 @@
 
 # %% auto #0
 __all__ = ['PICKLES', 'RUNS_CODE', 'ATTENTION', 'UNREAD', 'EMBEDDED_CHECKPOINT', 'EMBEDDED_REVISION', 'SHA256',
-           'INSTALL_EMBEDDED', 'nested_settings', 'is_foreign_attention', 'leaves_folder', 'is_weights_name',
-           'setting_trouble', 'index_trouble', 'json_trouble', 'weights_trouble', 'file_trouble', 'dangers',
-           'embedded_folder', 'sha256_of', 'check_sums', 'download_checkpoint', 'model_folder', 'resolve_checkpoint']
+           'INSTALL_EMBEDDED', 'CONNECT_WITHIN', 'ANSWER_WITHIN', 'TRIES', 'LONGEST_WAIT', 'PATIENCE', 'UNREACHABLE',
+           'NO_HUB', 'nested_settings', 'is_foreign_attention', 'leaves_folder', 'is_weights_name', 'setting_trouble',
+           'index_trouble', 'json_trouble', 'weights_trouble', 'file_trouble', 'allowed_roots', 'dangers',
+           'embedded_folder', 'sha256_of', 'check_sums', 'root_failure', 'status_of', 'is_passing', 'limit_client',
+           'limited_client', 'asked_wait', 'patiently', 'hub_trouble', 'explain_download', 'DamagedError',
+           'damaged_files', 'download_checkpoint', 'model_folder', 'resolve_checkpoint']
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #0db53368
-import hashlib, json, os
+import hashlib, json, logging, os, re, time
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from .core import InputError
-from .sources import PRESETS, require_hub
+from .core import InputError, log
+from .sources import PRESETS
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #5890e32c
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".h5")
@@ -74,7 +78,7 @@ def setting_trouble(
             "names an attention implementation that is not part of the library "
             f"({value!r})")
     if key == "transformers_weights" and value and not is_weights_name(value):
-        return f"names weights that are no safetensors file of the folder ({value!r})"
+        return f"names weights that are no safetensors file of it ({value!r})"
     unread = key in UNREAD and file == "tokenizer_config.json"
     if key.endswith("_file") and not unread and leaves_folder(value):
         return f"names a file outside of the folder ({key}: {value!r})"
@@ -89,7 +93,7 @@ def index_trouble(
         return "is no index of weights"
     for name in names.values():
         if not is_weights_name(name):
-            return f"names weights that are no safetensors file of the folder ({name!r})"
+            return f"names weights that are no safetensors file of it ({name!r})"
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #ad4e8ae1
 def json_trouble(
@@ -126,10 +130,11 @@ def weights_trouble(
 # %% ../../nbs/foundations/03_checkpoints.ipynb #ad75fe20
 def file_trouble(
     path:Path,
-    root:Path, # which a link must not leave
+    roots:list, # see allowed_roots
 ) -> str: # None: nothing
     "What speaks against one file of a folder"
-    if not Path(os.path.realpath(path)).is_relative_to(root):
+    target = Path(os.path.realpath(path))
+    if not any(target.is_relative_to(root) for root in roots):
         return "is a link that leaves the folder"
     if path.name.endswith((".index.json", "config.json")):
         return json_trouble(path)
@@ -137,18 +142,26 @@ def file_trouble(
         return weights_trouble(path)
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #f83da15b
+def allowed_roots(
+    folder:Path,
+) -> list: # of folders to which its links may lead
+    "The folder; for a snapshot in the Hub's cache, also where its contents are"
+    root = folder.resolve()
+    repository = root.parent.parent
+    if root.parent.name == "snapshots" and repository.name.startswith("models--"):
+        return [root, repository/"blobs", repository.parent/"blobs"]
+    return [root]
+
 def dangers(
     folder, # of a checkpoint or a saved model
 ) -> list: # of (file name, what is wrong with it)
     "Code, foreign attention, paths and links that leave, weights that are none"
     folder = Path(folder)
-    root = folder.resolve()
-    if root.parent.name == "snapshots":
-        root = root.parent.parent
+    roots = allowed_roots(folder)
     found = []
     for path in sorted(folder.rglob("*")):
         is_file = path.is_symlink() or path.is_file()
-        trouble = file_trouble(path, root) if is_file else None
+        trouble = file_trouble(path, roots) if is_file else None
         if trouble:
             found.append((str(path.relative_to(folder)), trouble))
     return found
@@ -198,17 +211,255 @@ def check_sums(
                 f"{published[:12]}…; the file is damaged. {again}")
     return folder
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #a73919a4
+def root_failure(
+    error:Exception, # raised by the client
+) -> Exception: # the answer with a status, or the failed connection, behind it
+    "What the client wrapped"
+    from huggingface_hub.errors import HTTPError
+    while not isinstance(error, HTTPError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+def status_of(
+    failure:Exception,
+):
+    "Status of the answer; None when there was no answer"
+    return getattr(getattr(failure, "response", None), "status_code", None)
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #79c797ac
+def is_passing(
+    failure:Exception, # see root_failure
+) -> bool:
+    "Whether asking again may help: too many requests, trouble of the Hub, no or half an answer"
+    from huggingface_hub.errors import (
+        HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled)
+    status = status_of(failure)
+    if status is not None:
+        return status in (408, 429) or status >= 500
+    if isinstance(failure, (LocalTokenNotFoundError, OfflineModeIsEnabled)):
+        return False
+    return isinstance(failure, (HTTPError, OSError, json.JSONDecodeError))
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #7051a0dd
+CONNECT_WITHIN = 5  # seconds until the Hub picks up
+ANSWER_WITHIN = 120  # seconds that the Hub may take before it says something
+TRIES = 5  # of a step
+LONGEST_WAIT = 120  # seconds between two tries
+PATIENCE = 300  # seconds for all tries of a step together
+
+class _Limits:
+    "Hooks of the client: no request after the time is up, no repetitions by the client"
+    def __init__(self, until):
+        self.until = until # time.monotonic()
+
+    def before(self, request):
+        left = min(self.until - time.monotonic(), ANSWER_WITHIN)
+        if left <= 0:
+            raise TimeoutError(f"{PATIENCE} seconds are over")
+        limits = dict(connect=CONNECT_WITHIN, read=left, write=left, pool=left)
+        given = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {
+            kind: min(seconds, given.get(kind) or seconds) for kind, seconds in limits.items()}
+
+    def after(self, response):
+        from huggingface_hub.utils import hf_raise_for_status
+        if response.status_code in (408, 429) or response.status_code >= 500:
+            response.read()
+            hf_raise_for_status(response)
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #fdd4361d
+def limit_client(
+    until:float, # time.monotonic() after which nothing is asked
+):
+    "Limits for the client's session; a failed connection has left a new one"
+    from huggingface_hub import get_session
+    limits, session = _Limits(until), get_session()
+    ours = {"request": limits.before, "response": limits.after}
+    session.event_hooks = {
+        event: [hook for hook in hooks if not _is_limit(hook)] + [ours[event]]
+        for event, hooks in session.event_hooks.items()}
+
+def _is_limit(hook):
+    return isinstance(getattr(hook, "__self__", None), _Limits)
+
+class _Relay(logging.Handler):
+    "Takes what the Hub's client reports into our log: one line, no signatures in addresses"
+    def emit(self, record):
+        first_line = record.getMessage().partition("\n")[0]
+        log.warning(re.sub(r"\?\S+", "", first_line))
+
+@contextmanager
+def limited_client():
+    "The Hub's client with its reports in our log, see `patiently`; all as before in the end"
+    from huggingface_hub import get_session
+    theirs = logging.getLogger("huggingface_hub")
+    handlers, propagate = theirs.handlers, theirs.propagate
+    hooks = get_session().event_hooks
+    theirs.handlers, theirs.propagate = [_Relay()], False
+    try:
+        yield
+    finally:
+        theirs.handlers, theirs.propagate = handlers, propagate
+        get_session().event_hooks = hooks
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #bd7219bf
+def asked_wait(
+    failure:Exception, # see root_failure
+):
+    "Seconds that the Hub asks to wait, in Retry-After or RateLimit; None when it asks for none"
+    headers = getattr(getattr(failure, "response", None), "headers", {})
+    retry_after = headers.get("Retry-After", "").strip()
+    if retry_after.isdigit():
+        return int(retry_after)
+    limit = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
+    return int(limit[1]) if limit else None
+
+def patiently(
+    call, # without arguments; asks the Hub's client
+    doing:str, # what the call does, for the log
+    explain, # makes an `InputError` of a failure, see root_failure
+    passing=is_passing, # whether asking again may help
+):
+    "Call until it succeeds, as often and as long as that may help, see `PATIENCE`"
+    until = time.monotonic() + PATIENCE
+    for attempt in range(TRIES):
+        limit_client(until)
+        try:
+            return call()
+        except InputError:
+            raise
+        except Exception as error:  # whatever the client makes of an answer that is none
+            failure = root_failure(error)
+        wait = asked_wait(failure) or 2**attempt
+        last = attempt == TRIES - 1 or time.monotonic() + wait > until
+        if not passing(failure) or last or wait > LONGEST_WAIT:
+            raise explain(failure) from None
+        kind = status_of(failure) or type(failure).__name__
+        log.warning(f"{doing}: {kind}. Trying again in {wait} s.")
+        time.sleep(wait)
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #1cc0c24d
+UNREACHABLE = ("ConnectError", "ConnectTimeout")  # names of errors of the HTTP client
+NO_HUB = (json.JSONDecodeError, LookupError, TypeError, AttributeError, AssertionError)
+
+def hub_trouble(
+    failure:Exception, # see root_failure
+) -> str: # None: it is about what was asked for
+    "What a failure of the Hub or of the way to it means, and what to do about it"
+    from huggingface_hub import constants
+    status, seconds, hub = status_of(failure), asked_wait(failure), constants.ENDPOINT
+    if status == 429:
+        wait = f"{seconds} seconds" if seconds else "some minutes"
+        return f"too many requests (429). Wait {wait}, then run the command again."
+    if status:
+        trouble = f"the Hub is in trouble ({status}). Run the command again later."
+        return trouble if is_passing(failure) else None
+    kind = type(failure).__name__
+    if kind in UNREACHABLE:
+        return f"{hub} cannot be reached ({kind}). Check the network, then run the command again."
+    if "Timeout" in kind:
+        return (f"no answer from {hub} within {ANSWER_WITHIN} seconds. "
+                "Run the command again when the connection is better.")
+    if isinstance(failure, NO_HUB):
+        return (f"{hub} answers, but not as the Hub does. Check HF_ENDPOINT, and whether the "
+                "network wants you to log in first.")
+    if is_passing(failure):
+        return (f"the connection to {hub} failed ({kind}). "
+                "Check the network, then run the command again.")
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #40f2df92
+def explain_download(
+    failure:Exception, # see root_failure
+    name:str, # of a repository
+    revision:str, # branch, tag or commit; None: main
+) -> InputError:
+    "Why something cannot be downloaded, and what to do about it"
+    from huggingface_hub import constants, get_token
+    from huggingface_hub.errors import (
+        GatedRepoError, OfflineModeIsEnabled, RevisionNotFoundError)
+    page, status = f"{constants.ENDPOINT}/{name}", status_of(failure)
+    log_in = "hf auth login (or set HF_TOKEN)"
+    said = " ".join(str(failure).split())[:120].rstrip(".")
+    line = hub_trouble(failure) or f"cannot be downloaded ({said}). Look at {page}."
+    if isinstance(failure, OfflineModeIsEnabled):
+        line = "HF_HUB_OFFLINE is set, and the cache has no copy. Unset it to download."
+    elif isinstance(failure, GatedRepoError):
+        line = f"its owner wants to be asked (gated). Ask at {page}, then log in with: {log_in}."
+    elif isinstance(failure, RevisionNotFoundError):
+        line = f"no revision {revision!r}. Look at {page}/tree/main for those that there are."
+    elif status == 401 and get_token():
+        line = ("the Hub does not accept the token (401): it is wrong, expired or revoked. "
+                "Log in anew with: hf auth login --force (or set HF_TOKEN).")
+    elif status in (401, 404):
+        line = (f"no such checkpoint, neither a folder here nor on the Hub ({status}), or a "
+                f"private one. Check the name, or log in with: {log_in}.")
+    return InputError(f"{name}: {line}".replace(get_token() or "\0", "(token)"))
+
 # %% ../../nbs/foundations/03_checkpoints.ipynb #792105f4
-def _earlier_copy(name, wanted, unreachable):
-    "What an earlier download left; an `InputError` when that is nothing"
+class DamagedError(InputError):
+    "A file in the cache is not what the Hub has sent"
+
+@lru_cache
+def _is_damaged(path, name, size, changed):
+    "Whether a file differs from its name in the cache: the sum that the Hub has sent"
+    from huggingface_hub.utils.sha import git_hash
+    if re.fullmatch("[0-9a-f]{64}", name):
+        return sha256_of(path) != name
+    if re.fullmatch("[0-9a-f]{40}", name):
+        return git_hash(Path(path).read_bytes()) != name
+    return False  # of a mirror with names of its own
+
+def damaged_files(
+    folder:Path, # a snapshot in the Hub's cache: links to files that are named by their sums
+) -> list: # of paths in the cache
+    "Files at the top of a snapshot that are not what the Hub has sent"
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and path.is_file():
+            facts, blob = path.stat(), path.parent/os.readlink(path)
+            if _is_damaged(path, blob.name, facts.st_size, facts.st_mtime_ns):
+                found.append(Path(os.path.normpath(blob)))
+    return found
+
+def _whole(folder, name):
+    "The folder; a `DamagedError` that names a file of the cache"
+    for blob in damaged_files(folder):
+        raise DamagedError(
+            f"{name}: {blob} is damaged, its content is not what the Hub has sent. "
+            "Remove that file, then run the command again.")
+    return folder
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #9669ab9b
+def _fetch(name, wanted):
+    "The newest snapshot, as a folder; what came damaged is fetched once more"
+    from huggingface_hub import HfApi, snapshot_download
+    newest = HfApi().model_info(name, revision=wanted["revision"]).sha
+    for _ in range(2):
+        folder = Path(snapshot_download(name, **wanted))
+        if folder.name != newest:  # the client has fallen back to its cache
+            raise ConnectionError("half an answer")
+        damaged = damaged_files(folder)
+        if not damaged:
+            return folder
+        log.warning(f"{name}: {damaged[0]} is damaged and is fetched again.")
+        for blob in damaged:
+            Path(os.path.realpath(blob)).unlink(missing_ok=True)
+            blob.unlink(missing_ok=True)
+    return _whole(Path(snapshot_download(name, **wanted)), name)
+
+def _may_pass(failure):
+    "Whether a download is worth another try; not when there is no network"
+    return is_passing(failure) and type(failure).__name__ not in UNREACHABLE
+
+def _earlier_copy(name, wanted):
+    "What an earlier download left; None when that is nothing"
     from huggingface_hub import snapshot_download
     try:
-        return Path(snapshot_download(name, local_files_only=True, **wanted))
+        folder = snapshot_download(name, local_files_only=True, **wanted)
     except (OSError, ValueError):
-        cure = f" {INSTALL_EMBEDDED}" if name == EMBEDDED_CHECKPOINT else ""
-        raise InputError(
-            f"there is no folder {name} here, and as a name on the Hub: "
-            f"{unreachable}{cure}") from None
+        return None
+    return _whole(Path(folder), name)
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #5e064549
 def download_checkpoint(
@@ -217,19 +468,25 @@ def download_checkpoint(
     files:list=("*.safetensors", "*.json", "*.txt", "*.model", "model.onnx"),
 ) -> Path: # a folder in the Hub's local cache
     "Some files at the top of a repository; `files` are patterns of names"
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HTTPError
-    at_the_top = dict(allow_patterns=list(files), ignore_patterns=["*/*"])
-    wanted = dict(revision=revision, **at_the_top)
+    from huggingface_hub import constants
+    wanted = dict(
+        revision=revision, allow_patterns=list(files), ignore_patterns=["*/*"])
     try:
-        require_hub(name)
-        return Path(snapshot_download(name, **wanted))
-    except InputError as unreachable:
-        return _earlier_copy(name, wanted, unreachable)
-    except (HTTPError, OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{name}: no such checkpoint, neither a folder here nor on the Hub "
-            f"({type(error).__name__}). Check the name.") from None
+        with limited_client():
+            return patiently(
+                lambda: _fetch(name, wanted), f"downloading {name}",
+                lambda failure: explain_download(failure, name, revision),
+                _may_pass)
+    except DamagedError:
+        raise
+    except InputError as trouble:
+        if copy := _earlier_copy(name, wanted):
+            if not constants.HF_HUB_OFFLINE:
+                log.warning(
+                    f"{trouble} Meanwhile, the copy of an earlier download is used.")
+            return copy
+        cure = f" {INSTALL_EMBEDDED}" if name == EMBEDDED_CHECKPOINT else ""
+        raise InputError(f"{trouble}{cure}") from None
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #bcaca7c5
 def _require_name(name):
@@ -286,6 +543,6 @@ def resolve_checkpoint(
             "Give the folder of a saved transformer.")
     if not list(folder.glob("*.safetensors")):
         raise InputError(
-            f"{name}: no safetensors weights in {folder}. Pickled weights are not "
-            "loaded; convert them or choose a revision that has safetensors.")
+            f"{name}: no safetensors weights in {folder}. Pickled weights are "
+            "not loaded; convert them or choose a revision that has safetensors.")
     return folder
