@@ -20,7 +20,7 @@ from .foundations.core import InputError, log
 from emotion_nbdev.foundations.sources import (
     clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
 )
-from .foundations.texts import sorted_labels
+from .foundations.texts import plain_label, sorted_labels
 
 # %% ../nbs/01_dataset.ipynb #bb4092b6
 if TYPE_CHECKING:
@@ -200,15 +200,20 @@ class TextFolds:
 
 # %% ../nbs/01_dataset.ipynb #a2620873
 def _say_overlap(tables, called):
-    "Warn of messages that are to be learned and to be judged by"
-    known = set(text_key(tables["train"]["text"]))
-    for split in ("validation", "test"):
-        if split in tables:
-            shared = int(text_key(tables[split]["text"]).isin(known).sum())
-            if shared:
-                log.warning(
-                    f"{called[split]}: {shared:,} of {len(tables[split]):,} messages are in "
-                    "train as well, so its figures are too good; emotion-nbdev check lists them")
+    "Warn of messages that are to be learned and to be judged by; an `InputError` when all are"
+    keys = {split: text_key(table["text"]) for split, table in tables.items()}
+    for split, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
+        if split not in keys or other not in keys:
+            continue
+        shared = int(keys[split].isin(set(keys[other])).sum())
+        if shared == len(keys[split]) == len(keys[other]):
+            raise InputError(
+                f"{called[split]}: {split} holds the same messages as {other}, so its figures "
+                "would say nothing. Give other messages, or leave it out.")
+        if shared:
+            log.warning(
+                f"{called[split]}: {shared:,} of {len(keys[split]):,} messages are in "
+                f"{other} as well, so its figures are too good; emotion-nbdev check lists them")
 
 # %% ../nbs/01_dataset.ipynb #fbb57902
 def from_tables(
@@ -228,7 +233,7 @@ def from_tables(
         for split, table in tables.items()
     }
     labels = clean["train"]["label"]
-    names = list(names or class_names(labels))
+    names = list(map(plain_label, names)) if names else class_names(labels)
     _require_classes(labels, names, called["train"])
     if "validation" not in clean:
         parts = hold_out(clean["train"], called["train"], seed=seed)
@@ -324,10 +329,12 @@ def load_data(
     max_train_samples:int=None, # see subsample
     seed:int=42,
     columns:list=None, # names of the columns of .csv or .tsv files without a header
+    config:str=None, # of a dataset on the Hub, where it has several
 ) -> DatasetDict:
     "Training, validation and perhaps test split from wherever they are, checked"
     tables, sources, names = read_splits(
-        dataset, train_file, validation_file, test_file, preset, label_column, columns)
+        dataset, train_file, validation_file, test_file, preset, label_column, columns,
+        config)
     data = from_tables(tables, text_column, label_column, names, sources, seed)
     return subsample(data, max_train_samples, seed)
 

@@ -7,8 +7,8 @@ __all__ = ['LOGGED', 'usual_epochs', 'schedule_arguments', 'keeping_arguments', 
            'validation_metrics', 'training_history', 'progress_callback', 'label_settings', 'loading_with_head',
            'load_with_head', 'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer',
            'train', 'lighten', 'FineTuningSettings', 'class_probabilities', 'require_labels', 'require_possible',
-           'names_of', 'new_model', 'require_trained_head', 'trained_names', 'recorded_settings', 'training_record',
-           'FineTunedClassifier']
+           'names_of', 'new_model', 'require_trained_head', 'trained_names', 'recorded_settings', 'settings_in_force',
+           'training_record', 'FineTunedClassifier']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import json
@@ -505,6 +505,16 @@ def recorded_settings(
         settings["checkpoint"] = Path(classifier.checkpoint).name
     return settings
 
+def settings_in_force(
+    classifier:FineTuningSettings, # with its model
+    messages:int, # to train on
+) -> dict: # of those that were left to the recipe
+    "How many epochs are trained and how fast, where nobody said it"
+    chosen = schedule_arguments(
+        math.ceil(messages / classifier.batch_size), classifier.model_.config.hidden_size,
+        classifier.epochs, classifier.learning_rate)
+    return dict(epochs=chosen["num_train_epochs"], learning_rate=chosen["learning_rate"])
+
 def training_record(
     classifier:FineTuningSettings, # after `fit`
 ) -> dict: # JSON types only
@@ -515,7 +525,7 @@ def training_record(
     return dict(
         format=1,
         approach="fine-tuned",
-        settings=recorded_settings(classifier),
+        settings=recorded_settings(classifier) | getattr(classifier, "in_force_", {}),
         versions={name: version(name) for name in packages},
         classes=classifier.classes_.tolist(),
         history=history.reset_index().to_dict("records"),
@@ -536,6 +546,7 @@ class FineTunedClassifier(TextClassifierMixin, ClassifierMixin, FineTuningSettin
         parts = self.model_, self.tokenizer_
         rows = training_rows(*parts, texts, labels)
         held_rows = held and training_rows(*parts, *held)
+        self.in_force_ = settings_in_force(self, len(rows))
         self.history_ = train(
             *parts, rows, held_rows, checkpoints=checkpoints, **self.for_training())
         return self

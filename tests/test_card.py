@@ -397,7 +397,6 @@ def test_what_a_card_says_about_licence_and_use():
         (dict(licence=["mit"]), "is not known to the Hub"),
         (dict(languages=("english",)), "language 'english' is no code of ISO 639"),
         (dict(languages="jp"), "language 'jp' is no code"),
-        (dict(languages=()), "languages: none given"),
         (dict(languages=(None,)), "language None"),
         (dict(base_model="./my model"), "base model './my model' cannot be a name on the Hub"),
         (dict(dataset="a/b/c"), "dataset 'a/b/c' cannot be a name"),

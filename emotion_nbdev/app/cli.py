@@ -6,7 +6,7 @@
 __all__ = ['app', 'main']
 
 # %% ../../nbs/app/03_cli.ipynb #911a3086
-import json, logging, os, re, shutil, sys
+import errno, json, logging, os, re, shutil, signal, sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,15 +15,32 @@ from typing import Annotated, Optional
 import typer
 
 # %% ../../nbs/app/03_cli.ipynb #6dedbea9
+class _Commands(typer.core.TyperGroup):
+    "The commands; an option without a value, such as a variable that is not set, is refused"
+    def parse_args(self, ctx, args):
+        for name, value in zip(["", *args], args):
+            empty = value == "" and name.startswith("--")
+            if empty or value.startswith("--") and value.endswith("="):
+                name = name if empty else value.removesuffix("=")
+                _say(f"Error: {name} is empty. Is a variable not set? Give a value, or leave it"
+                     " out.", err=True)
+                raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     help="From short messages and their labels to an honest report and a fine-tuned transformer.",
 )
+
+def _say(text, err=False):
+    "Print a line; signs that would steer the terminal are written out"
+    from emotion_nbdev.foundations.texts import visible
+    typer.echo(visible(str(text)), err=err)
 
 def _show_version(wanted):
     if not wanted: return
     from importlib.metadata import version
-    typer.echo(version("emotion-nbdev"))
+    _say(version("emotion-nbdev"))
     raise typer.Exit()
 
 @app.callback()
@@ -34,6 +51,35 @@ def _common(
 ):
     pass
 
+# %% ../../nbs/app/03_cli.ipynb #4d87c73c
+def _prepare_streams():
+    "What a stream cannot show is written out; a polite request to end is an orderly end"
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
+    try:
+        signal.signal(signal.SIGTERM, _end)
+    except ValueError:
+        pass  # not the main thread
+
+def _end(number, frame):
+    "So that what is half-written is removed"
+    raise SystemExit(128 + number)
+
+_CURES = {
+    errno.ENOSPC: "Free some space and give the same command again.",
+    errno.EDQUOT: "Free some space and give the same command again.",
+    errno.EACCES: "Choose a place that you may read and write.",
+    errno.EROFS: "Choose a place that you may write to.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
+
+def _of_system(error):
+    "What the system refused, in one line"
+    from emotion_nbdev.foundations.texts import visible
+    where = f"{error.filename}: " if error.filename else ""
+    what = error.strerror or str(error).partition("\n")[0] or type(error).__name__
+    return visible(f"{where}{what}. {_CURES.get(error.errno, 'Mend it and try again.')}")
+
 # %% ../../nbs/app/03_cli.ipynb #62a01406
 _log = logging.getLogger("emotion_nbdev")
 
@@ -41,11 +87,13 @@ class _BarFriendly(logging.Handler):
     "Log lines on stderr that do not tear a progress bar apart"
     def emit(self, record):
         from tqdm.auto import tqdm
-        tqdm.write(self.format(record), file=sys.stderr)
+        from emotion_nbdev.foundations.texts import visible
+        tqdm.write(visible(self.format(record)), file=sys.stderr)
 
 @contextmanager
 def _manners():
-    "Log lines on stderr, no chatter of the libraries, one line with exit code 2 for bad input"
+    "Log lines on stderr, no chatter of the libraries, one line for whatever goes wrong"
+    _prepare_streams()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     _log.handlers, _log.propagate = [_BarFriendly()], False
@@ -54,16 +102,33 @@ def _manners():
     try:
         yield
     except InputError as error:
-        typer.echo(f"Error: {error}", err=True)
+        _say(f"Error: {error}", err=True)
         raise typer.Exit(getattr(error, "exit_code", 2)) from None
+    except BrokenPipeError:  # nobody reads on, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except OSError as error:
+        _say(f"Error: {_of_system(error)}", err=True)
+        raise typer.Exit(1) from None
 
 # %% ../../nbs/app/03_cli.ipynb #ab72545f
 def _free_name(
+    resume:bool, # the name of a run that was interrupted
     stem:str="emotion-run",
 ) -> Path: # in the current folder
-    "The first of `stem`, `stem-2`, `stem-3`, … that does not exist"
+    "The first of `stem`, `stem-2`, `stem-3`, … that nobody has, and nobody is about to have"
+    from emotion_nbdev.foundations.core import InputError, reserved
     names = (Path(stem if number == 1 else f"{stem}-{number}") for number in range(1, 10_000))
-    return next(name for name in names if not name.exists())
+    for name in names:
+        left = name.with_name(f".{name.name}.unfinished").exists()
+        if name.exists() or left != resume:
+            continue
+        try:
+            with reserved(name):
+                return name
+        except InputError:
+            continue
+    raise InputError(f"no {stem} was interrupted. Leave out --resume.")
 
 class _Collector(logging.Handler):
     "Keeps the messages that it is given"
@@ -86,6 +151,7 @@ def _collected_warnings():
 
 # %% ../../nbs/app/03_cli.ipynb #eb8c52ab
 def _option(kind, *names, **settings): return Annotated[kind, typer.Option(*names, **settings)]
+def _argument(kind, **settings): return Annotated[kind, typer.Argument(**settings)]
 
 _Preset = _option(Optional[str], help=(
     "embedded (no network) or chapter (dair-ai/emotion and DistilBERT from the Hub); "
@@ -98,6 +164,8 @@ _ValidationFile = _option(Optional[str], help=(
 _TestFile = _option(Optional[str], help="test rows, scored once at the end")
 _DatasetName = _option(Optional[str], "--dataset", help=(
     "instead of files: a folder with train.*, validation.*, test.*, or a dataset on the Hub"))
+_Config = _option(Optional[str], "--config", help=(
+    "which configuration of a dataset on the Hub, where it has several"))
 _Data = _option(str, help=(
     "labelled rows: .csv, .tsv, .jsonl, .json, .parquet, or .txt with `text;label` lines; "
     "each may end in .gz"))
@@ -114,14 +182,17 @@ _MaxTrainSamples = _option(Optional[int], min=1, help=(
     "train on so many rows, drawn stratified by class"))
 _Quick = _option(bool, "--quick", help=(
     "fine-tune in less time: no dropout, word embeddings as they are"))
+_Resume = _option(bool, "--resume", help="go on with a fine-tuning that was interrupted")
 _Onnx = _option(bool, "--onnx", help="export the model as well, see `emotion-nbdev export`")
 _Revision = _option(Optional[str], help="branch, tag or commit of a model on the Hub")
-_Dtype = _option(str, help="float32, or auto: bfloat16 where the processor has it")
+_Dtype = _option(Optional[str], help=(
+    "of a transformer: float32, or auto: bfloat16 where the processor has it;"
+    " default: as it was saved"))
 _AsJson = _option(bool, "--json", help="for machines")
 _Licence = _option(Optional[str], help=(
     "licence of the model for its card, such as apache-2.0 or cc0-1.0"))
-_Languages = _option(list[str], "--language", help=(
-    "of the texts, as a code such as en; may be given several times"))
+_Languages = _option(Optional[list[str]], "--language", help=(
+    "of the texts for the card, as a code such as en; may be given several times"))
 _CardExamples = _option(int, min=0, help=(
     "training messages to show in the model card; they become as public as the model"))
 
@@ -134,6 +205,14 @@ def _source_name(preset, train_file, dataset):
 def _names(columns):
     "The names given with --columns, as a list; None without it"
     return [name.strip() for name in columns.split(",")] if columns else None
+
+def _check_sources(preset, dataset, train_file, model):
+    "An `InputError` when a preset is named and nothing of it would be used"
+    from emotion_nbdev.foundations.core import InputError
+    if preset and (dataset or train_file) and model:
+        raise InputError(
+            "--preset names data and a checkpoint, and here it would give neither."
+            " Leave it out.")
 
 def _hub_dataset(preset, dataset, train_file):
     "The name of the data on the Hub, when they come from there"
@@ -161,7 +240,8 @@ def _show_table(
             justify="left" if number < 2 else "right",
             min_width=_first_column_width(column, rows) if number == 0 else None,
         )
-    for row in rows: table.add_row(*row)
+    from emotion_nbdev.foundations.texts import visible
+    for row in rows: table.add_row(*(visible(str(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 120
     Console(width=width, markup=False, highlight=False).print(table)
 
@@ -198,7 +278,7 @@ def _show_split(split, entry):
     classes = [f"{name} {count:,} ({count / rows:.0%})" for name, count in entry["classes"].items()]
     if len(classes) > _CLASSES_SHOWN:
         classes = [*classes[:_CLASSES_SHOWN], f"… {len(classes) - _CLASSES_SHOWN} more"]
-    typer.echo(
+    _say(
         f"{split}: {rows:,} rows, {entry['median_words']:.0f} words (median), "
         f"{entry['unknown_tokens']:.1%} of the tokens unknown; " + ", ".join(classes))
 
@@ -208,7 +288,7 @@ def _show_finding(finding):
     if finding.rows:
         more = ", …" if len(finding.rows) > 5 else ""
         rows = f" (rows {', '.join(map(str, finding.rows[:5]))}{more})"
-    typer.echo(
+    _say(
         f"\n{finding.severity}: {finding.kind}, {finding.split}: {finding.message}{rows}\n"
         f"  {finding.cure}")
 
@@ -219,11 +299,11 @@ def _show_findings(
     "Print rows and classes of each split, and one block a finding"
     for split, entry in splits.items(): _show_split(split, entry)
     for finding in findings: _show_finding(finding)
-    if not findings: return typer.echo("\nnothing found")
+    if not findings: return _say("\nnothing found")
     severities = [finding.severity for finding in findings]
     counts = {name: severities.count(name) for name in ("error", "warning", "note")}
     counted = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items()]
-    typer.echo("\n" + ", ".join(counted))
+    _say("\n" + ", ".join(counted))
 
 # %% ../../nbs/app/03_cli.ipynb #4d3e7abe
 @app.command("check")
@@ -233,6 +313,7 @@ def _check(
     validation_file:_ValidationFile = None,
     test_file:_TestFile = None,
     dataset:_DatasetName = None,
+    config:_Config = None,
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
@@ -247,9 +328,10 @@ def _check(
         from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
         from emotion_nbdev.foundations.sources import find_column, get_preset, read_splits
         from emotion_nbdev.tokenization import load_tokenizer, token_limit
+        _check_sources(preset, dataset, train_file, model)
         tables, sources, _ = read_splits(
             dataset, train_file, validation_file, test_file, preset,
-            label_column, _names(columns))
+            label_column, _names(columns), config)
         for split, table in tables.items():
             find_column(table, text_column, sources[split], "--text-column")
             find_column(table, label_column, sources[split], "--label-column")
@@ -258,24 +340,92 @@ def _check(
         limit = token_limit(tokenizer, AutoConfig.from_pretrained(resolve_checkpoint(checkpoint)))
         findings = check_tables(tables, tokenizer, limit, text_column, label_column)
         told = summary(tables, findings, tokenizer, text_column, label_column)
-        if as_json: typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        if as_json: _say(json.dumps(told, ensure_ascii=False, indent=1))
         else: _show_findings(told["splits"], findings)
         if any(finding.severity == "error" for finding in findings): raise typer.Exit(1)
 
+# %% ../../nbs/app/03_cli.ipynb #7caab766
+class _Training:
+    "What `run` and `train` have in common: the data, and what is known before anything is trained"
+    def __init__(self, output_dir, preset, train_file, validation_file, test_file, dataset,
+                 config, columns, text_column, label_column, model, max_train_samples, seed):
+        from emotion_nbdev.dataset import load_data
+        from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
+        from emotion_nbdev.foundations.sources import get_preset
+        from emotion_nbdev.production.artefacts import data_record
+        self.checkpoint = model or get_preset(preset).checkpoint
+        self.output_dir, self.seed = output_dir, seed
+        self.given = preset, dataset, train_file
+        self.source = _source_name(preset, train_file, dataset)
+        resolve_checkpoint(self.checkpoint)  # an unknown one is not found out after minutes
+        self.data = load_data(
+            dataset, train_file, validation_file, test_file, preset,
+            text_column, label_column, max_train_samples, seed, columns, config)
+        self.record = data_record(self.data, self.source)
+
+    def messages(self, split):
+        "A split as a table"
+        from emotion_nbdev.dataset import to_frame
+        return to_frame(self.data[split])
+
+    def card(self, licence, languages, examples):
+        "The maker of the cards"
+        preset, dataset, train_file = self.given
+        return _CardMaker(
+            self.output_dir.name, self.checkpoint, _hub_dataset(preset, dataset, train_file),
+            licence, _languages_of(languages, preset, dataset, train_file), examples)
+
+    @contextmanager
+    def folder(self, rungs, quick, resume):
+        "The hidden folder of the results, and one for checkpoints where something is fine-tuned"
+        from emotion_nbdev.foundations.core import atomic_folder
+        from emotion_nbdev.foundations.resume import unfinished_folder
+        plan = dict(rungs=list(rungs), checkpoint=str(self.checkpoint), seed=self.seed,
+                    quick=quick, data=self.record["fingerprint"])
+        tuned = "fine-tuned" in rungs
+        kept = None
+        try:
+            with atomic_folder(self.output_dir) as folder:
+                kept = unfinished_folder(self.output_dir, plan, resume) if tuned else None
+                yield folder, kept
+        finally:
+            if kept and self.output_dir.exists(): shutil.rmtree(kept, ignore_errors=True)
+
+    def save(self, climb, approach, folder):
+        "A trained classifier into a folder that is there"
+        from emotion_nbdev.production.artefacts import message_digests, write_artefact
+        write_artefact(climb.classifiers[approach], folder, climb.rows, self.record,
+                       self.seed, message_digests(self.data))
+
+# %% ../../nbs/app/03_cli.ipynb #61694647
+def _model_in(folder, climb, approach):
+    "Where a run keeps a classifier: the best is the model, the others lie beside it"
+    return folder/"model" if approach == climb.best else folder/"models"/approach
+
+def _save_climb(climb, folder, training):
+    "Every classifier of a run"
+    for approach in climb.classifiers:
+        place = _model_in(folder, climb, approach)
+        place.mkdir(parents=True)
+        training.save(climb, approach, place)
+
+def _write_cards(climb, folder, card, training):
+    "The card of every classifier of a run"
+    for approach in climb.classifiers:
+        place = _model_in(folder, climb, approach)
+        address = training.output_dir.name/place.relative_to(folder)
+        card.write(place, approach, climb.rows, training.messages("train"), address)
+
 # %% ../../nbs/app/03_cli.ipynb #a3c57a70
 class _CardMaker:
-    "The card of a model about to be trained; an `InputError` for an unknown licence or language"
-    def __init__(self, name, approach, checkpoint, data_name, licence, languages, examples):
+    "The cards of models about to be trained; an `InputError` for an unknown licence or language"
+    def __init__(self, name, checkpoint, data_name, licence, languages, examples):
         from emotion_nbdev.production.card import card_metadata, check_metadata
-        is_public = approach in ("features", "fine-tuned") and not Path(checkpoint).is_dir()
-        self.name, self.approach, self.examples = name, approach, examples
-        self.front = dict(
-            licence=licence, languages=tuple(languages), dataset=data_name,
-            base_model=str(checkpoint) if is_public else None,
-        )
-        check_metadata(card_metadata(name, approach, [], {}, **self.front))
+        self.name, self.checkpoint, self.examples = name, checkpoint, examples
+        self.front = dict(licence=licence, languages=languages, dataset=data_name)
+        check_metadata(card_metadata(name, "tfidf", [], {}, base_model=None, **self.front))
 
-    def write(self, folder, rows, train):
+    def write(self, folder, approach, rows, train, address):
         "Write README.md and the confusion matrix into the folder of the model"
         from emotion_nbdev.evaluation import noise_ceiling
         from emotion_nbdev.production.card import write_card
@@ -285,8 +435,14 @@ class _CardMaker:
         if ceiling.conflicting:
             training["ceiling"] = dict(accuracy=ceiling.accuracy, interval=list(ceiling.interval))
         examples = list(zip(train["text"], train["label"]))[:self.examples]
-        write_card(
-            folder, self.name, self.approach, rows, training, **self.front, examples=examples)
+        is_public = approach in ("features", "fine-tuned") and not Path(self.checkpoint).is_dir()
+        base_model = str(self.checkpoint) if is_public else None
+        write_card(folder, self.name, approach, rows, training, base_model=base_model,
+                   **self.front, examples=examples, address=str(address))
+
+def _languages_of(given, preset, dataset, train_file):
+    "The languages for the card: those that were given, or that of the preset's own messages"
+    return tuple(given or (() if dataset or train_file else ("en",)))
 
 # %% ../../nbs/app/03_cli.ipynb #84ef560f
 _NEW_MESSAGES = (
@@ -303,9 +459,10 @@ def _show_run(
 ):
     "The end of a run: the ledger, five new messages, and where everything is"
     _show_ledger(climb.rows)
-    typer.echo(f"\nNew messages, labelled by {climb.best} (best macro-F1 on validation):")
+    _say(f"\nNew messages, labelled by {climb.best} (best macro-F1 on validation):")
     _show_answers(list(_NEW_MESSAGES), climb.classifiers[climb.best])
-    typer.echo(f"\nReport, figures, metrics and model: {output_dir}")
+    _say(f"\nReport, figures and metrics: {output_dir}")
+    _say(f"Model: {output_dir/'model'} ({climb.best}); the others: {output_dir/'models'}")
 
 def _say_data(data):
     "Log how many rows each split has, and the classes"
@@ -322,6 +479,7 @@ def _run(
     validation_file:_ValidationFile = None,
     test_file:_TestFile = None,
     dataset:_DatasetName = None,
+    config:_Config = None,
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
@@ -330,51 +488,57 @@ def _run(
         "new folder for the results; default: emotion-run, emotion-run-2, …")) = None,
     seed:_Seed = 42,
     max_train_samples:_MaxTrainSamples = None,
+    resume:_Resume = False,
     quick:_Quick = False,
     onnx:_Onnx = False,
     licence:_Licence = None,
-    languages:_Languages = ["en"],
+    languages:_Languages = None,
     card_examples:_CardExamples = 0,
 ):
     "Climb the ladder, and write the folder of a run"
-    with _manners():
-        from emotion_nbdev.app.ladder import climb_ladder
+    with _manners(), _collected_warnings() as notes:
+        from emotion_nbdev.app.ladder import APPROACHES, climb_ladder
         from emotion_nbdev.app.report import write_report
-        from emotion_nbdev.dataset import load_data, to_frame
-        from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
-        from emotion_nbdev.foundations.core import atomic_folder
-        from emotion_nbdev.foundations.sources import get_preset
-        checkpoint = model or get_preset(preset).checkpoint
-        output_dir = output_dir or _free_name()
-        with _collected_warnings() as notes, atomic_folder(output_dir) as folder:
-            data = load_data(
-                dataset, train_file, validation_file, test_file, preset,
-                text_column, label_column, max_train_samples, seed, _names(columns))
-            resolve_checkpoint(checkpoint)  # an unknown one should not be found out after minutes
-            card = _CardMaker(
-                output_dir.name, "fine-tuned", checkpoint,
-                _hub_dataset(preset, dataset, train_file), licence, languages, card_examples)
-            _say_data(data)
-            climb = climb_ladder(data, checkpoint, seed=seed, quick=quick)
-            source = _source_name(preset, train_file, dataset)
-            write_report(data, climb, folder, checkpoint, source, dict.fromkeys(notes), seed)
-            card.write(folder/"model", climb.rows, to_frame(data["train"]))
-            if onnx: _export_folder(folder/"model", data["validation"])
+        from emotion_nbdev.foundations.core import keep_from_now_on, reserved
+        _check_sources(preset, dataset, train_file, model)
+        if onnx: _require_exporter()
+        output_dir = output_dir or _free_name(resume)
+        with reserved(output_dir):
+            training = _Training(
+                output_dir, preset, train_file, validation_file, test_file, dataset, config,
+                _names(columns), text_column, label_column, model, max_train_samples, seed)
+            card = training.card(licence, languages, card_examples)
+            _say_data(training.data)
+            with training.folder(APPROACHES, quick, resume) as (folder, checkpoints):
+                climb = climb_ladder(
+                    training.data, training.checkpoint, APPROACHES, seed, checkpoints, quick)
+                _save_climb(climb, folder, training)
+                keep_from_now_on(folder)
+                write_report(training.data, climb, folder, training.checkpoint,
+                             training.source, dict.fromkeys(notes), seed)
+                _write_cards(climb, folder, card, training)
+                if onnx: _export_folder(_model_in(folder, climb, "fine-tuned"),
+                                        training.data["validation"])
         _show_run(climb, output_dir)
 
 # %% ../../nbs/app/03_cli.ipynb #3f4fb62f
 def _require_messages(
     texts:list, # of the command line
 ) -> list: # the same
-    "An `InputError` when one of them is blank"
+    "An `InputError` when one of them is blank, or no text"
     from emotion_nbdev.foundations.core import InputError
+    from emotion_nbdev.foundations.sources import HALVES
     for number, text in enumerate(texts, 1):
         if not text.strip():
             raise InputError(
                 f"command line, text {number}: it is blank. Give a text with something in it.")
+        if HALVES.search(text):
+            raise InputError(
+                f"command line, text {number}: its bytes are no UTF-8. Write it into a file in"
+                " UTF-8 and give that with --input.")
     return list(texts)
 
-def _check_predict(texts, input, output, columns):
+def _check_predict(texts, input, output, columns, text_column):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
     from emotion_nbdev.production.batches import check_output
@@ -385,6 +549,8 @@ def _check_predict(texts, input, output, columns):
         raise InputError("--output needs --input. Without it the answers go to stdout.")
     if columns and not input:
         raise InputError("--columns needs --input: it names the columns of that file.")
+    if text_column != "text" and not input:
+        raise InputError("--text-column needs --input: it names a column of that file.")
     if output: check_output(output)
 
 # %% ../../nbs/app/03_cli.ipynb #2ae04a9a
@@ -392,8 +558,8 @@ def _check_predict(texts, input, output, columns):
 def _predict(
     model:_option(str, help=(
         "a saved model: a folder (such as emotion-run/model) or a name on the Hub")),
-    texts:Annotated[Optional[list[str]], typer.Argument(
-        help="messages to label", metavar="TEXT ...", show_default=False)] = None,
+    texts:_argument(Optional[list[str]], metavar="TEXT ...", show_default=False, help=(
+        "messages to label; before one that begins with a minus sign, write --")) = None,
     input:_option(Optional[Path], help=(
         "instead of texts: a .csv, .tsv, .jsonl, .json, .parquet or .txt file, also .gz")) = None,
     output:_option(Optional[Path], help=(
@@ -401,34 +567,38 @@ def _predict(
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     revision:_Revision = None,
-    dtype:_Dtype = "float32",
+    dtype:_Dtype = None,
 ):
     "Label messages with a saved model."
     with _manners():
         from emotion_nbdev.foundations.sources import records
         from emotion_nbdev.production.artefacts import load, model_digest
         from emotion_nbdev.production.batches import label_file, label_stream
-        _check_predict(texts, input, output, columns)
+        _check_predict(texts, input, output, columns, text_column)
         names = _names(columns)
         if texts: return _show_answers(_require_messages(texts), load(model, revision, dtype))
         next(records(input, text_column, names), None)  # a wrong name should not wait for the model
         classifier = load(model, revision, dtype)
         if not output: return label_stream(
             classifier, input, sys.stdout, text_column, names)
-        answered_by = f"{model_digest(model, revision)} {dtype}"
+        answered_by = f"{model_digest(model, revision)} {dtype or 'as saved'}"
         labelled, rejected = label_file(
             classifier, input, output, text_column, answered_by, names)
         _log.info(f"{labelled:,} messages labelled: {output}")
         if rejected: raise typer.Exit(1)
 
 # %% ../../nbs/app/03_cli.ipynb #a27acea1
-def _check_train(approach, resume, quick, onnx, output_dir):
+def _check_train(approach, model, resume, quick, onnx, output_dir):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
     if approach != "fine-tuned":
         if resume:
             raise InputError(
                 f"--resume is for fine-tuned models; {approach} trains in seconds. Leave it out.")
+    if approach in ("majority", "tfidf") and model:
+        raise InputError(
+            f"--model is a transformer to start from, and {approach} has none. Leave it out.")
+    if approach != "fine-tuned":
         for name, given in (("--quick", quick), ("--onnx", onnx)):
             if given:
                 raise InputError(
@@ -446,52 +616,45 @@ def _train(
     validation_file:_ValidationFile = None,
     test_file:_TestFile = None,
     dataset:_DatasetName = None,
+    config:_Config = None,
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     model:_Checkpoint = None,
     max_train_samples:_MaxTrainSamples = None,
     seed:_Seed = 42,
-    resume:_option(bool, "--resume", help="go on with a fine-tuning that was interrupted") = False,
+    resume:_Resume = False,
     quick:_Quick = False,
     onnx:_Onnx = False,
     licence:_Licence = None,
-    languages:_Languages = ["en"],
+    languages:_Languages = None,
     card_examples:_CardExamples = 0,
 ):
     "Train one approach and save it, with the ledger of its baselines beside it."
     with _manners():
         from emotion_nbdev.app.ladder import climb_ladder, make_classifier
-        from emotion_nbdev.dataset import load_data, to_frame
-        from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
-        from emotion_nbdev.foundations.core import atomic_folder
-        from emotion_nbdev.foundations.resume import unfinished_folder
-        from emotion_nbdev.foundations.sources import get_preset
-        from emotion_nbdev.production.artefacts import data_record, write_artefact
-        checkpoint = model or get_preset(preset).checkpoint
-        make_classifier(approach, checkpoint)  # an unknown one should be found out at once
-        _check_train(approach, resume, quick, onnx, output_dir)
-        if approach in ("features", "fine-tuned"): resolve_checkpoint(checkpoint)
-        card = _CardMaker(
-            output_dir.name, approach, checkpoint,
-            _hub_dataset(preset, dataset, train_file), licence, languages, card_examples)
-        data = load_data(
-            dataset, train_file, validation_file, test_file, preset,
-            text_column, label_column, max_train_samples, seed, _names(columns))
-        record = data_record(data, _source_name(preset, train_file, dataset))
-        plan = dict(
-            approach=approach, checkpoint=str(checkpoint), seed=seed, quick=quick,
-            data=record["fingerprint"])
-        unfinished = unfinished_folder(output_dir, plan, resume)
-        rungs = list(dict.fromkeys(("majority", "tfidf", approach)))
-        with atomic_folder(output_dir) as folder:
-            climb = climb_ladder(data, checkpoint, rungs, seed, unfinished, quick)
-            write_artefact(climb.classifiers[approach], folder, climb.rows, record, seed)
-            card.write(folder, climb.rows, to_frame(data["train"]))
-            if onnx: _export_folder(folder, data["validation"])
-        shutil.rmtree(unfinished)
+        from emotion_nbdev.foundations.core import keep_from_now_on, reserved
+        make_classifier(approach)  # an unknown one should be found out at once
+        _check_sources(preset, dataset, train_file, model or approach in ("majority", "tfidf"))
+        _check_train(approach, model, resume, quick, onnx, output_dir)
+        if onnx: _require_exporter()
+        with reserved(output_dir):
+            training = _Training(
+                output_dir, preset, train_file, validation_file, test_file, dataset, config,
+                _names(columns), text_column, label_column, model, max_train_samples, seed)
+            card = training.card(licence, languages, card_examples)
+            rungs = list(dict.fromkeys(("majority", "tfidf", approach)))
+            with training.folder(rungs, quick, resume) as (folder, checkpoints):
+                climb = climb_ladder(
+                    training.data, training.checkpoint, rungs, seed, checkpoints, quick,
+                    required=(approach,))
+                training.save(climb, approach, folder)
+                keep_from_now_on(folder)
+                card.write(folder, approach, climb.rows, training.messages("train"),
+                           output_dir.name)
+                if onnx: _export_folder(folder, training.data["validation"])
         _show_ledger(climb.rows)
-        typer.echo(f"\nModel: {output_dir}")
+        _say(f"\nModel: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #8decb4c9
 def _show_evaluation(row):
@@ -518,7 +681,7 @@ def _evaluate(
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
     revision:_Revision = None,
-    dtype:_Dtype = "float32",
+    dtype:_Dtype = None,
     as_json:_AsJson = False,
 ):
     "Score a saved model on labelled rows, with intervals."
@@ -530,8 +693,8 @@ def _evaluate(
             read_table(data, _names(columns)), data, text_column, label_column)
         check_split(model, rows, split, revision)
         row = ledger_row(answers(Path(model).name, load(model, revision, dtype), split, rows))
-        if as_json: return typer.echo(json.dumps([row], ensure_ascii=False, indent=1))
-        typer.echo(f"{model} on {split}, n={row['n']:,}, 95 % intervals")
+        if as_json: return _say(json.dumps([row], ensure_ascii=False, indent=1))
+        _say(f"{model} on {split}, n={row['n']:,}, 95 % intervals")
         _show_evaluation(row)
 
 # %% ../../nbs/app/03_cli.ipynb #64326806
@@ -569,7 +732,7 @@ def _show_tricks(
     gains = [f"gain {name}" for name in rare]
     columns = ["trick", "pays?", "seeds", "accuracy", "macro-F1", "gain [95 %]", *gains, "extra s"]
     for approach, part in table.groupby("approach"):
-        typer.echo(f"\n{approach}")
+        _say(f"\n{approach}")
         _show_table(columns, [_trick_cells(row, rare) for _, row in part.iterrows()])
 
 # %% ../../nbs/app/03_cli.ipynb #44409baf
@@ -580,11 +743,11 @@ def _write_comparison(table, validation, rare, output_dir):
     if set(table["trick"]) - {"plain", "majority"}:
         picture = plot_gain_and_cost(table)
         picture.savefig(output_dir/"gain_and_cost.png", dpi=150, metadata={"Software": None})
-    typer.echo(
+    _say(
         f"Validation, n={len(validation):,}, in percent; "
         "gains over the plain recipe of the approach in points:")
     _show_tricks(table, rare)
-    typer.echo(f"\nTable and picture: {output_dir}")
+    _say(f"\nTable and picture: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #6ec7f740
 @app.command("compare", help=(
@@ -602,6 +765,7 @@ def _compare(
     train_file:_TrainFile = None,
     validation_file:_ValidationFile = None,
     dataset:_DatasetName = None,
+    config:_Config = None,
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
@@ -609,7 +773,9 @@ def _compare(
     max_train_samples:_MaxTrainSamples = None,
     output_dir:_option(Path, help=(
         "folder of the comparison; may hold one that was stopped")) = Path("emotion-comparison"),
-    seed:_option(int, help="the first seed; the others follow it") = 42,
+    seed:_option(int, help=(
+        "of the rows that are drawn or held out, and of the first training; the others"
+        " follow it")) = 42,
 ):
     "Train each trick with each seed, and print the table"
     with _manners():
@@ -617,16 +783,19 @@ def _compare(
         from emotion_nbdev.beyond.tricks import choose_tricks
         from emotion_nbdev.dataset import load_data, to_frame
         from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
+        from emotion_nbdev.foundations.core import reserved
         from emotion_nbdev.foundations.sources import get_preset
+        _check_sources(preset, dataset, train_file, model)
         chosen = choose_tricks(tricks, approach, other or [])
         limit = _seconds_of(budget) if budget else float("inf")
         checkpoint = model or get_preset(preset).checkpoint
         for name in (checkpoint, *(other or [])): resolve_checkpoint(name)
         data = load_data(
             dataset, train_file, validation_file, None, preset,
-            text_column, label_column, max_train_samples, 42, _names(columns))
+            text_column, label_column, max_train_samples, seed, _names(columns), config)
         drawn = list(range(seed, seed + seeds))
-        cells, left_out = compare_tricks(data, checkpoint, output_dir, chosen, drawn, limit)
+        with reserved(output_dir):
+            cells, left_out = compare_tricks(data, checkpoint, output_dir, chosen, drawn, limit)
         if left_out:
             _log.warning(
                 f"{len(left_out)} of {len(left_out) + len(cells)} trainings were left out; "
@@ -646,7 +815,7 @@ def _show_kinds(given, tokenizer):
     for name, row in slices(given, tokenizer).iterrows():
         figures = [_share(row[column]) for column in ("accuracy", "low", "high", "loss")]
         rows.append([name, f"{row['n']:,.0f}", *figures])
-    typer.echo(f"Kinds of message in {given.split}, the lowest accuracy first (95 % interval):")
+    _say(f"Kinds of message in {given.split}, the lowest accuracy first (95 % interval):")
     _show_table(["kind", "n", "accuracy", "low", "high", "mean loss"], rows)
 
 def _show_pairs(given, most):
@@ -656,7 +825,7 @@ def _show_pairs(given, most):
     for row in confused_pairs(given).head(most).itertuples():
         figures = [_share(value) for value in (row.share, row.low, row.high)]
         rows.append([row.label, row.predicted, str(row.confused), str(row.n), *figures])
-    typer.echo("\nClasses called another class, as a share of their messages:")
+    _say("\nClasses called another class, as a share of their messages:")
     _show_table(["label", "predicted", "confused", "of", "share", "low", "high"], rows)
 
 def _show_worst(given, most):
@@ -666,7 +835,7 @@ def _show_worst(given, most):
     for row in by_loss(given).head(most).itertuples():
         message = f"{row.Index + 1}: {row.text}"
         rows.append([message, row.label, row.predicted, _share(row.probability), _share(row.loss)])
-    typer.echo("\nMessages with the highest loss:")
+    _say("\nMessages with the highest loss:")
     _show_table(["message", "label", "predicted", "probability", "loss"], rows)
 
 # %% ../../nbs/app/03_cli.ipynb #bb5df79f
@@ -694,7 +863,7 @@ def _list_suspects(data, rows, suspects, first, checkpoint, seed):
     judged_by = judges(checkpoint or get_preset().checkpoint, seed)
     found = ranked(out_of_fold(judged_by, rows["text"], rows["label"], seed=seed))
     write_suspects(found, suspects, first)
-    typer.echo(
+    _say(
         f"{first or found['suspect'].sum():,} doubtful labels: {suspects}. "
         "Write the right label into the column new_label where the given one is wrong, "
         f"then: emotion-nbdev errors --data {data} --apply {suspects} --output NEW_FILE")
@@ -724,6 +893,14 @@ def _check_errors(model, split, suspects, apply, output, columns):
             "--apply and --output belong together: the edited list, "
             "and the corrected copy to be written.")
 
+# %% ../../nbs/app/03_cli.ipynb #d29ce79d
+def _check_judges(suspects, **given):
+    "An `InputError` for options of the list of doubtful labels without that list"
+    from emotion_nbdev.foundations.core import InputError
+    for name, value in given.items():
+        if value is not None and not suspects:
+            raise InputError(f"--{name} is for the list of doubtful labels. Give --suspects FILE.")
+
 # %% ../../nbs/app/03_cli.ipynb #83f39663
 @app.command("errors")
 def _errors(
@@ -744,7 +921,8 @@ def _errors(
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
-    seed:_Seed = 42,
+    seed:_option(Optional[int], help=(
+        "of the judges, with --suspects; default: 42")) = None,
 ):
     "Show where a model is wrong; list doubtful labels; write a corrected copy of the data."
     with _manners():
@@ -752,16 +930,27 @@ def _errors(
         from emotion_nbdev.foundations.sources import clean_table, read_table
         from emotion_nbdev.production.batches import check_output
         _check_errors(model, split, suspects, apply, output, columns)
+        _check_judges(suspects, first=first, checkpoint=checkpoint, seed=seed)
         if suspects: check_output(suspects)
         if apply:
             changes = apply_decisions(apply, data, output, text_column, label_column)
-            return typer.echo(
+            return _say(
                 f"{len(changes):,} labels changed: {output}, "
                 f"each of them in {output.stem}.changes.csv")
         rows = clean_table(
             read_table(data, _names(columns)), data, text_column, label_column)
         if model: _show_errors(model, rows, split)
-        if suspects: _list_suspects(data, rows, suspects, first, checkpoint, seed)
+        if suspects: _list_suspects(
+            data, rows, suspects, first, checkpoint, 42 if seed is None else seed)
+
+# %% ../../nbs/app/03_cli.ipynb #531c8b7a
+def _require_exporter():
+    "An `InputError` when a package for the export is missing"
+    from emotion_nbdev.foundations.core import InputError
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        if not find_spec(name):
+            raise InputError(
+                f"{name} is not installed. Install it with: pip install 'emotion-nbdev[onnx]'")
 
 # %% ../../nbs/app/03_cli.ipynb #792f6d1c
 def _export_folder(
@@ -771,12 +960,8 @@ def _export_folder(
 ):
     "Export a model, and say how it answers"
     from emotion_nbdev.dataset import to_frame
-    from emotion_nbdev.foundations.core import InputError
     from emotion_nbdev.production.graphs import export_onnx
-    for name in ("onnx", "onnxruntime", "onnxscript"):
-        if not find_spec(name):
-            raise InputError(
-                f"{name} is not installed. Install it with: pip install 'emotion-nbdev[onnx]'")
+    _require_exporter()
     rows = to_frame(validation)
     answer = export_onnx(folder, rows["text"].tolist(), rows["label"], int8)
     _log.info(f"model.onnx: {answer}")
@@ -784,14 +969,14 @@ def _export_folder(
 # %% ../../nbs/app/03_cli.ipynb #bdd6e98e
 @app.command("export")
 def _export(
-    model:Annotated[Path, typer.Argument(
-        help="folder of a fine-tuned model, such as emotion-run/model")],
+    model:_argument(Path, help="folder of a fine-tuned model, such as emotion-run/model"),
     int8:_option(bool, "--int8", help=(
         "weights in 8 bits: a quarter of the size, and faster where the processor helps")) = False,
     preset:_Preset = None,
     dataset:_DatasetName = None,
     train_file:_TrainFile = None,
     validation_file:_ValidationFile = None,
+    config:_Config = None,
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
@@ -799,14 +984,16 @@ def _export(
     "Write an ONNX file beside a model's weights, if it answers like the model on validation."
     with _manners():
         from emotion_nbdev.dataset import load_data
-        from emotion_nbdev.foundations.core import InputError
+        from emotion_nbdev.foundations.core import InputError, reserved
+        _check_sources(preset, dataset, train_file, model)
         if not model.is_dir():
             raise InputError(f"{model}: no such folder. Give the folder of a fine-tuned model.")
         data = load_data(
             dataset, train_file, validation_file, None, preset,
-            text_column, label_column, columns=_names(columns))
-        _export_folder(model, data["validation"], int8)
-        typer.echo(str(model/"model.onnx"))
+            text_column, label_column, columns=_names(columns), config=config)
+        with reserved(model):
+            _export_folder(model, data["validation"], int8)
+        _say(str(model/"model.onnx"))
 
 # %% ../../nbs/app/03_cli.ipynb #85bbae80
 def _inspection_verdict(found):
@@ -818,7 +1005,7 @@ def _inspection_verdict(found):
 
 @app.command("inspect")
 def _inspect(
-    model:Annotated[str, typer.Argument(help="a folder or a name on the Hub")],
+    model:_argument(str, help="a folder or a name on the Hub"),
     revision:_Revision = None,
 ):
     "Say what a model is, what would be loaded, and whether anything in it could execute."
@@ -826,19 +1013,18 @@ def _inspect(
         from emotion_nbdev.production.artefacts import inspect_model
         found = inspect_model(model, revision)
         classes = f"; classes: {', '.join(found.classes)}" if found.classes else ""
-        typer.echo(f"{model}: {found.what}{classes}")
-        typer.echo("would be read: " + (", ".join(found.loads) or "nothing"))
-        for file, why in found.ignored: typer.echo(f"never read: {file} ({why})")
-        for file, why in found.refused: typer.echo(f"refused: its {file} {why}")
-        typer.echo(_inspection_verdict(found))
+        _say(f"{model}: {found.what}{classes}")
+        _say("would be read: " + (", ".join(found.loads) or "nothing"))
+        for file, why in found.ignored: _say(f"never read: {file} ({why})")
+        for file, why in found.refused: _say(f"refused: its {file} {why}")
+        _say(_inspection_verdict(found))
         if found.refused: raise typer.Exit(1)
 
 # %% ../../nbs/app/03_cli.ipynb #75b9589b
 @app.command("push")
 def _push(
-    model:Annotated[Path, typer.Argument(help="folder of a saved model")],
-    name:Annotated[str, typer.Argument(
-        help="its name on the Hub, as user/name or organisation/name")],
+    model:_argument(Path, help="folder of a saved model"),
+    name:_argument(str, help="its name on the Hub, as user/name or organisation/name"),
     private:_option(bool, "--private", help="a new repository is private") = False,
     revision:_option(Optional[str], help=(
         "branch to upload to; made where it is missing")) = None,
@@ -851,12 +1037,12 @@ def _push(
         from emotion_nbdev.production.push import check_access, plan_push
         from emotion_nbdev.production.push import push as upload
         plan = plan_push(model, name, revision, private, create_pr)
-        typer.echo(str(plan), err=True)
+        _say(str(plan), err=True)
         target = check_access(plan)
-        typer.echo(str(target), err=True)
+        _say(str(target), err=True)
         if dry_run: return
         if not (yes or typer.confirm("Upload?", err=True)): raise typer.Exit(1)
-        typer.echo(upload(plan, model, target))
+        _say(upload(plan, model, target))
 
 # %% ../../nbs/app/03_cli.ipynb #7aa7524f
 def main():

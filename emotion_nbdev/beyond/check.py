@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OFTEN', 'UNSPACED', 'MOST_WORDS', 'TOO_MANY_PIECES', 'CONSTANT', 'Finding', 'check_values', 'check_classes',
            'check_duplicates', 'near_duplicates', 'check_near_duplicates', 'check_templates', 'unknown_share',
-           'tokens_per_word', 'check_tokens', 'check_constant_features', 'check_tables', 'summary']
+           'tokens_per_word', 'check_tokens', 'check_constant_features', 'check_trainable', 'check_tables', 'summary']
 
 # %% ../../nbs/beyond/01_check.ipynb #6408995c
 import logging
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import regex
 
-from ..dataset import hold_out, text_key
+from ..dataset import from_tables, held_out_rows, text_key
 from ..error_analysis import EMOJI
 from ..foundations.core import InputError, log
 from ..foundations.sources import NULL_LIKE, find_column, require_two_columns
@@ -119,7 +119,7 @@ def check_classes(
                       f"{len(names):,} different labels in {len(train):,} rows: is this the column"
                       " of labels?",
                       "name the column of labels with --label-column")
-    findings = _check_sizes(counts) + _check_hold_out(tables, counts)
+    findings = _check_sizes(counts) + _check_hold_out(tables)
     for split, given in labels.items():
         unknown = set(given) - names - {""}
         message = f"rows have a label that does not occur in train ({_listed(unknown)})"
@@ -151,25 +151,19 @@ def _check_sizes(counts):
     return findings
 
 # %% ../../nbs/beyond/01_check.ipynb #9063bba5
-def _check_hold_out(tables, counts):
+def _check_hold_out(tables):
     "What `train` would refuse where it has to hold out a validation split"
-    if "validation" in tables or len(counts) < 2:
+    train = pd.DataFrame({name: _plain(tables["train"][name]) for name in ("text", "label")})
+    train = train[(train != "").all(axis=1)]
+    if "validation" in tables or train["label"].nunique() < 2:
         return []
-    single = counts.index[counts < 2]
-    if len(single):
-        return _whole("too-few-to-hold-out", "error", "train",
-                      f"no validation split, and a single row of {_listed(single)}",
-                      "leave these classes out, merge them, or give a validation file")
-    rows = pd.DataFrame({"text": "", "label": np.repeat(counts.index, counts)})
-    level = log.level
-    log.setLevel(logging.ERROR)  # nothing is held out here
     try:
-        hold_out(rows.assign(text=rows.index.astype(str)), "train")
+        held_out_rows(train["text"], train["label"], source="train")
     except InputError as error:
-        message = str(error).removeprefix("train: ").removesuffix(". Give a validation file.")
-        return _whole("too-few-to-hold-out", "error", "train", message, "give a validation file")
-    finally:
-        log.setLevel(level)
+        message, cure = str(error).removeprefix("train: ").rstrip(".").split(". ", 1)
+        cure = cure[0].lower() + cure[1:]
+        return _whole("too-few-to-hold-out", "error", "train",
+                      f"no validation split, and {message}", cure)
     return []
 
 # %% ../../nbs/beyond/01_check.ipynb #f7eb2285
@@ -381,6 +375,22 @@ def check_constant_features(
                   "leave out features that count them, and expect less of a model on texts that"
                   " have them")
 
+# %% ../../nbs/beyond/01_check.ipynb #f55dfc84
+def check_trainable(
+    tables:dict, # see check_values
+) -> list: # of Finding
+    "What a training would refuse"
+    level = log.level
+    log.setLevel(logging.ERROR)  # what it warns of, the other checks say at length
+    try:
+        from_tables(tables)
+    except InputError as error:
+        message, _, cure = str(error).rstrip(".").partition(". ")
+        return _whole("refused", "error", "train", message, cure or "mend it")
+    finally:
+        log.setLevel(level)
+    return []
+
 # %% ../../nbs/beyond/01_check.ipynb #2890d090
 def check_tables(
     tables:dict, # split -> DataFrame, as read; train is there
@@ -397,6 +407,8 @@ def check_tables(
         findings += check(tables)
     findings += check_tokens(tables, tokenizer, limit)
     findings += check_constant_features(tables)
+    if not any(finding.severity == "error" for finding in findings):
+        findings += check_trainable(tables)
     order = ("error", "warning", "note")
     return sorted(findings, key=lambda finding: order.index(finding.severity))
 

@@ -96,13 +96,13 @@ def unfinished_folder(
     model = Path(output_dir)
     folder = model.with_name(f".{model.name}.unfinished")
     path = folder/"plan.json"
+    if not any(folder.glob("checkpoint-*")):  # nothing to go on with
+        shutil.rmtree(folder, ignore_errors=True)
     if path.is_file() and not resume:
         raise InputError(
             f"{folder} holds a training that was not finished. "
             "Add --resume to go on with it, or remove the folder.")
     if path.is_file():
         require_plan(path, plan)
-    for partial in folder.parent.glob(f".{model.name}.partial-*"):  # of a save that died
-        shutil.rmtree(partial, ignore_errors=True)
     write_plan(path, plan)
     return folder

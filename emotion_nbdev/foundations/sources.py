@@ -966,9 +966,10 @@ def hub_tables(
     name:str, # such as `dair-ai/emotion`
     revision:str=None, # branch, tag or commit
     label_column:str="label",
+    config:str=None, # which configuration, where there are several
 ) -> tuple: # ({split: DataFrame}, class names or None)
     "The splits of a dataset on the Hub as tables, labels as names where it has a `ClassLabel`"
-    hub = _load_hub(name, revision)
+    hub = _load_hub(name, config, revision)
     if "train" not in hub:
         raise InputError(
             f"{name}: no train split, found {', '.join(hub)}. Give the files with --train-file."
@@ -986,15 +987,19 @@ def hub_tables(
         table[label_column] = [names[number] if number >= 0 else None for number in numbers]
     return tables, names
 
-def _load_hub(name, revision):
+def _load_hub(name, config, revision):
     "A dataset of the Hub with all its splits"
     # else a HEAD request goes to a further host
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     from datasets import load_dataset
     require_hub(name)
     try:
-        return load_dataset(name, revision=revision)
+        return load_dataset(name, config, revision=revision)
     except (OSError, RuntimeError, ValueError) as error:
+        if found := re.search(r"available configs: (\[.*\])|Available: (\[.*\])", str(error)):
+            raise InputError(
+                f"{name} has several configurations: {found[1] or found[2]}."
+                " Choose one with --config.") from None
         what = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
         raise InputError(
             f"{name}: no such dataset on the Hub, or not readable ({what})."
@@ -1031,6 +1036,7 @@ def read_splits(
     preset:str=None, # see get_preset
     label_column:str="label",
     columns=None, # names of the columns of .csv or .tsv files without a header
+    config:str=None, # of a dataset on the Hub, see hub_tables
 ) -> tuple: # ({split: DataFrame}, {split: what to call it}, class names or None)
     "The splits as tables, from wherever they are, not yet checked"
     given = dict(train=train_file, validation=validation_file, test=test_file)
@@ -1040,10 +1046,16 @@ def read_splits(
         )
     if train_file and dataset:
         raise InputError("give files or a dataset, not both (--train-file and --dataset).")
+    if train_file and config:
+        raise InputError("--config is for a dataset on the Hub (--dataset). Leave it out.")
     if train_file:
         paths = {split: path for split, path in given.items() if path is not None}
         return {split: read_table(path, columns) for split, path in paths.items()}, paths, None
     name = str(dataset or get_preset(preset).dataset)
+    if config and Path(name).is_dir():
+        raise InputError(
+            f"--config chooses among the configurations of a dataset on the Hub, and {name} is a"
+            " folder. Leave it out.")
     if columns and not (dataset and Path(name).is_dir()):
         raise InputError(
             "--columns names the columns of files without a header. Give --train-file,"
@@ -1054,7 +1066,7 @@ def read_splits(
         tables = {split: read_table(path, columns) for split, path in paths.items()}
         return drop_unlabelled(tables, paths, label_column), paths, None
     _require_hub_name(name)
-    tables, names = hub_tables(name, label_column=label_column)
+    tables, names = hub_tables(name, label_column=label_column, config=config)
     return tables, {split: f"{name} [{split}]" for split in tables}, names
 
 def _require_hub_name(name):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'LINEAR', 'MESSAGES', 'PROBES', 'PROGRAMS', 'linear_arrays', 'SavedClassifier', 'approach_of',
-           'write_linear', 'split_digest', 'data_record', 'message_digests', 'require_same_answers', 'write_artefact',
-           'save', 'read_record', 'load', 'model_digest', 'overlap', 'check_split', 'Inspection', 'inspect_model']
+           'write_linear', 'data_record', 'message_digests', 'require_same_answers', 'write_artefact', 'save',
+           'read_record', 'load', 'model_digest', 'overlap', 'check_split', 'Inspection', 'inspect_model']
 
 # %% ../../nbs/production/01_artefacts.ipynb #e5fb7315
 import json
@@ -157,25 +157,19 @@ def write_linear(
     _write_json(folder/"training.json", record, indent=1)
 
 # %% ../../nbs/production/01_artefacts.ipynb #c9f6810d
-def split_digest(
-    rows, # pandas DataFrame of `text` and `label`
-) -> str: # 16 hexadecimal digits
-    "Fingerprint of the messages of a split, in any order"
-    from emotion_nbdev.evaluation import samples_digest
-    rows = rows[["text", "label"]].astype(str).sort_values(["text", "label"])
-    return samples_digest(rows["text"], rows["label"])
-
 def data_record(
     data, # DatasetDict, see load_data
     source:str, # where it came from, as the user gave it
 ) -> dict: # JSON types only: `source`, `rows` and fingerprint of each split
     "What a model was made from"
     from emotion_nbdev.dataset import to_frame
+    from emotion_nbdev.evaluation import samples_digest
     tables = {split: to_frame(rows) for split, rows in data.items()}
     return dict(
         source=source,
         rows={split: len(table) for split, table in tables.items()},
-        fingerprint={split: split_digest(table) for split, table in tables.items()})
+        fingerprint={split: samples_digest(table["text"], table["label"])
+                     for split, table in tables.items()})
 
 # %% ../../nbs/production/01_artefacts.ipynb #5bed30a1
 MESSAGES = "message_digests.json"  # stays on this machine, see push

@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
-from ..foundations.core import InputError, atomic_file, log
+from ..foundations.core import InputError, atomic_file, log, reserved
 from ..foundations.sources import file_kind, parquet_schema, records, spell_out
 
 # %% ../../nbs/production/07_batches.ipynb #f7f0b2d8
@@ -167,7 +167,7 @@ def label_records(
     names = [f"p_{name}" for name in classifier.classes_]
     answered = []
     for record, row in zip(records, probabilities):
-        answer = {"label": str(classifier.classes_[row.argmax()]),
+        answer = {"label": classifier.classes_[row.argmax()].item(),
                   "score": float(row.max())}
         shares = dict(zip(names, map(float, row)))
         answered.append(record | answer | shares)
@@ -239,7 +239,8 @@ def _answer_types(classifier):
     "Types of the columns that an answer adds"
     import pyarrow as pa
     numbers = ["score", *(f"p_{name}" for name in classifier.classes_)]
-    return {"label": pa.string()} | dict.fromkeys(numbers, pa.float64())
+    label = pa.array(classifier.classes_.tolist()).type
+    return {"label": label} | dict.fromkeys(numbers, pa.float64())
 
 # %% ../../nbs/production/07_batches.ipynb #0a00238c
 def _write_part(path, rows, plan, first):
@@ -355,8 +356,14 @@ def label_file(
     columns=None, # names of the columns of a .csv or .tsv without a header
 ) -> tuple: # (records labelled, records set aside)
     "Label a file of any size; killed and started again, it goes on"
-    from tqdm.auto import tqdm
     check_output(output)
+    with reserved(output):
+        return _label_file(classifier, source, output, text_column, model, columns)
+
+def _label_file(classifier, source, output, text_column, model, columns):
+    "What `label_file` does once nobody else writes that file"
+    from tqdm.auto import tqdm
+    check_output(output)  # somebody may have finished it meanwhile
     if not parts_of(output).is_dir():
         check_output(rejected_of(output))  # else it was left by a late death
     ending = output.suffix.lower()

@@ -139,7 +139,7 @@ def card_metadata(
     rows:list, # see ledger_row; empty before training
     training:dict, # settings, versions, data, …, see training_record; may be empty
     licence:str=None, # identifier on the Hub, see `LICENCES`
-    languages=("en",), # of the training texts, ISO 639
+    languages=(), # of the training texts, ISO 639; none where they are not known
     base_model:str=None, # on the Hub; None: the checkpoint of the settings, see base_checkpoint
     dataset:str=None, # its name on the Hub, if it is there
 ) -> dict: # JSON types only
@@ -153,7 +153,7 @@ def card_metadata(
         results += eval_results(row, source, dataset)
     library = "transformers" if is_fine_tuned(approach, training) else "emotion-nbdev"
     return ModelCardData(
-        language=[languages] if isinstance(languages, str) else list(languages),
+        language=([languages] if isinstance(languages, str) else list(languages)) or None,
         license=licence,
         library_name=library,
         pipeline_tag="text-classification",
@@ -207,8 +207,6 @@ def check_languages(
     languages, # list of str
 ):
     "An `InputError` for what is no language code"
-    if not languages:
-        raise InputError("languages: none given. Name the language of the texts, such as 'en'.")
     for language in languages:
         known = language in (*LANGUAGES, "multilingual")
         if not known and not re.fullmatch(r"[a-z]{3}", str(language)):
@@ -270,7 +268,7 @@ def check_metadata(
     import yaml
     index = metadata["model-index"][0]
     check_licence(metadata.get("license"))
-    check_languages(metadata.get("language"))
+    check_languages(metadata.get("language", ()))
     check_model_name(index["name"])
     check_hub_names(metadata)
     check_figures(index["results"])
@@ -360,9 +358,9 @@ def _own_classes(training, measured):
     row = next(iter(measured.values()))
     classes = [str(entry["class"]) for entry in row["per_class"]]
     recorded = training.get("classes")
-    if recorded and set(recorded) != set(classes):
+    if recorded and set(map(str, recorded)) != set(classes):
         raise InputError(
-            f"the training record has the classes {', '.join(recorded)}, the ledger "
+            f"the training record has the classes {', '.join(map(str, recorded))}, the ledger "
             f"{', '.join(classes)}. They are of different models.")
     return classes
 
@@ -383,10 +381,11 @@ def render_card(
     rows:list,
     training:dict,
     licence:str=None,
-    languages=("en",),
+    languages=(),
     base_model:str=None,
     dataset:str=None,
     examples=(), # (text, label) of training messages to show; by default none
+    address:str=None, # what users load, such as my-run/model; None: the name
 ) -> str: # Markdown with front matter
     "The text of a model card; an `InputError` for metadata or rows that cannot be one"
     training = training or {}
@@ -401,11 +400,12 @@ def render_card(
     parts = (_quality_part(approach, rows, measured) | _data_part(training, measured)
              | _training_part(training, next(iter(measured.values()))))
     return _template().render(
-        name=name, name_in_python=json.dumps(name, ensure_ascii=False), approach=approach,
+        name=name, address=json.dumps(address or name, ensure_ascii=False), approach=approach,
         classes=classes, emotions=set(classes) <= set(EMOTIONS),
         fine_tuned=is_fine_tuned(approach, training), front_matter=front_matter(metadata),
-        licence=licence, languages=metadata["language"], base_model=metadata.get("base_model"),
-        dataset=dataset, examples=list(examples), ceiling=ceiling, **parts)
+        licence=licence, languages=metadata.get("language", ()),
+        base_model=metadata.get("base_model"), dataset=dataset,
+        examples=list(examples), ceiling=ceiling, **parts)
 
 # %% ../../nbs/production/03_card.ipynb #36940c72
 def write_card(
@@ -415,10 +415,11 @@ def write_card(
     rows:list,
     training:dict,
     licence:str=None,
-    languages=("en",),
+    languages=(),
     base_model:str=None,
     dataset:str=None,
     examples=(), # (text, label) of training messages to show; by default none
+    address:str=None, # what users load; None: the name
 ):
     "Write README.md and confusion_matrix.png into a folder; an `InputError` as render_card"
     folder = Path(folder)
@@ -426,7 +427,8 @@ def write_card(
         raise InputError(
             f"{folder} is no folder that you may write to. Save the model there first.")
     text = render_card(
-        name, approach, rows, training, licence, languages, base_model, dataset, examples)
+        name, approach, rows, training, licence, languages, base_model, dataset, examples,
+        address)
     own = next(iter(published_rows(approach, rows).values()))
     names = [entry["class"] for entry in own["per_class"]]
     image = confusion_image(own["confusion"], names)
