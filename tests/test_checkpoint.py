@@ -108,7 +108,7 @@ def changed(checkpoint, folder, **contents):
 def test_an_index_names_safetensors_of_its_folder(tiny_checkpoint, tmp_path, name):
     index = {"metadata": {}, "weight_map": {"a": "model.safetensors", "b": name}}
     folder = changed(tiny_checkpoint, tmp_path / "c", model__safetensors__index__json=index)
-    with pytest.raises(InputError, match="index.json names weights that are no safetensors file"):
+    with pytest.raises(InputError, match="index.json names (weights that are no safetensors file|a file outside)"):
         resolve_checkpoint(folder)
     folder = changed(tiny_checkpoint, tmp_path / "d", config__json={"transformers_weights": name})
     with pytest.raises(InputError, match="config.json names weights that are no safetensors file"):
@@ -285,7 +285,7 @@ def test_the_true_cause_is_told_and_a_copy_used(remote, tiny_checkpoint, waits, 
     remote.faults = [Fault("info", what, 1000, headers)]
     caplog.clear()
     assert same_files(resolve_checkpoint("some/one"), tiny_checkpoint)
-    assert part in caplog.text and "the copy of an earlier download is used" in caplog.text
+    assert part in caplog.text and "an earlier download is used" in caplog.text
 
 
 @pytest.mark.parametrize("what", [500, 503, 429, "cut", "lost"])

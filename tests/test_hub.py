@@ -288,7 +288,7 @@ def test_a_folder_that_changes(hub, folder):
     (lambda folder: os.mkfifo(folder/"pipe"), "is no plain file"), (lambda folder: (folder/"README.md").write_bytes(b"\xff\xfe\xff"), "README.md"),
     (lambda folder: (folder/"weights.PT").write_text("x"), "pickled code"), (lambda folder: (folder/"config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}'), "asks to run code"),
     (lambda folder: (folder/"model.safetensors").write_bytes(b"half"), "nobody could load"),
-    (lambda folder: (folder/"model.safetensors.index.json").write_text('{"weight_map": {"a": "weights.bin"}}'), "no safetensors file of it")])
+    (lambda folder: (folder/"model.safetensors.index.json").write_text('{"weight_map": {"a": "weights.bin"}}'), "no safetensors file")])
 def test_what_does_not_leave_the_machine(folder, make, part):
     make(folder)
     with pytest.raises(InputError, match=part) as caught: plan_push(folder, "casey/moods")
