@@ -9,10 +9,11 @@ __all__ = ['PICKLES', 'RUNS_CODE', 'ATTENTION', 'UNREAD', 'LARGEST_JSON', 'DEEPE
            'TRIES', 'LONGEST_WAIT', 'PATIENCE', 'UNREACHABLE', 'NO_HUB', 'nested_settings', 'is_foreign_attention',
            'leaves_folder', 'is_weights_name', 'setting_trouble', 'index_trouble', 'json_depth', 'read_json',
            'size_trouble', 'labels_trouble', 'config_trouble', 'settings_trouble', 'json_trouble', 'read_header',
-           'weights_trouble', 'is_finite', 'file_trouble', 'allowed_roots', 'promised_numbers', 'physical_memory',
-           'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums', 'root_failure', 'status_of',
-           'is_passing', 'limit_client', 'limited_client', 'asked_wait', 'patiently', 'hub_trouble', 'explain_download',
-           'DamagedError', 'damaged_files', 'download_checkpoint', 'model_folder', 'resolve_checkpoint']
+           'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'file_trouble', 'allowed_roots',
+           'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums', 'root_failure',
+           'status_of', 'is_passing', 'limit_client', 'limited_client', 'asked_wait', 'patiently', 'hub_trouble',
+           'explain_download', 'DamagedError', 'damaged_files', 'download_checkpoint', 'model_folder',
+           'resolve_checkpoint']
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #0db53368
 import hashlib, json, logging, os, re, time
@@ -246,24 +247,40 @@ def read_header(
         if length > LARGEST_HEADER:
             raise ValueError("its header is too large")
         header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no table")
     header.pop("__metadata__", None)
     return header
 
+def physical_memory() -> int: # bytes
+    "What the machine has; no bound where the system does not tell (Windows)"
+    if not hasattr(os, "sysconf"):
+        return 2**63
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+def memory_trouble(
+    needed:int, # bytes
+) -> str: # None: there is enough
+    "Why weights cannot be held"
+    if needed > physical_memory():
+        return (f"needs {needed / 1e9:,.0f} GB of memory, and this machine has "
+                f"{physical_memory() / 1e9:,.0f} GB")
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #2e7607c3
 def weights_trouble(
     path:Path,
 ) -> str: # None: nothing
     "Why a file of weights cannot be used"
     from safetensors import SafetensorError, safe_open
-    broken = (SafetensorError, OSError, ValueError, AttributeError, RecursionError)
     try:
         read_header(path)
         with safe_open(path, "numpy"):
-            pass
-    except broken as error:
+            facts = path.stat()
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         reason = str(error).partition("\n")[0][:90]
         return f"is no whole safetensors file ({reason})"
-    facts = path.stat()
-    return _infinite(path, facts.st_size, facts.st_mtime_ns)
+    numbers = facts.st_size, facts.st_mtime_ns
+    return memory_trouble(facts.st_size) or _infinite(path, *numbers)
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #c964980e
 EXPONENTS = {  # dtype -> (as an integer, bits of the exponent)
@@ -344,14 +361,9 @@ def promised_numbers(
     width, layers = largest(*WIDTHS), largest(*LAYERS)
     inner = largest(*INNER_WIDTHS) or 4 * width
     experts = max(1, largest(*EXPERTS))
-    rows = largest("vocab_size") + largest("max_position_embeddings", "num_labels")
+    rows = largest("vocab_size")
+    rows += largest("max_position_embeddings", "num_labels")
     return width * rows + layers * (4 * width**2 + 3 * width * inner * experts)
-
-def physical_memory() -> int: # bytes
-    "What the machine has; no bound where the system does not tell (Windows)"
-    if not hasattr(os, "sysconf"):
-        return 2**63
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #cb506d2f
 def cost_trouble(
@@ -361,16 +373,14 @@ def cost_trouble(
     headers = [read_header(path) for path in folder.glob("*.safetensors")]
     arrays = [about for header in headers for about in header.values()]
     held = sum(prod(about["shape"]) for about in arrays)
-    needed, there = 4 * held, physical_memory()  # in float32
-    if needed > there:
-        return [("model.safetensors", f"needs {needed / 1e9:.0f} GB of memory, and "
-                 f"this machine has {there / 1e9:.0f} GB")]
+    if trouble := memory_trouble(4 * held):  # in float32
+        return [("model.safetensors", trouble)]
     if not headers or not (folder/"config.json").is_file():
         return []
     promised = promised_numbers(read_json(folder/"config.json")[0])
     if promised > 32 * held + 20_000_000:  # layers may share their weights
-        return [("config.json", f"promises {promised:.1e} numbers, and the weights "
-                 f"hold {held:.1e}")]
+        return [("config.json", f"promises {promised:.1e} numbers, and "
+                 f"the weights hold {held:.1e}")]
     return []
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #4eb035fa
@@ -663,10 +673,8 @@ def _require_memory(about, name):
     "An `InputError` before weights are fetched that the machine cannot hold"
     sizes = [file.size or 0 for file in about.siblings
              if "/" not in file.rfilename and file.rfilename.endswith(".safetensors")]
-    if sum(sizes) > physical_memory():
-        raise InputError(
-            f"{name}: its weights have {sum(sizes) / 1e9:.0f} GB, and this machine has "
-            f"{physical_memory() / 1e9:.0f} GB of memory. Choose a smaller model.")
+    if trouble := memory_trouble(sum(sizes)):
+        raise InputError(f"{name}: it {trouble}. Choose a smaller model.")
 
 def _fetch(name, wanted):
     "The newest snapshot, as a folder; what came damaged is fetched once more"
