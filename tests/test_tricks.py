@@ -30,7 +30,7 @@ from emotion_nbdev.beyond.search import (
     open_study,
     trials_left,
 )
-from emotion_nbdev.beyond.comparison import calibration_of, gain_intervals, verdict
+from emotion_nbdev.beyond.comparison import calibration_of, simultaneous_gains
 from emotion_nbdev.beyond.ensembles import Calibrated, CalibratedVoting
 from emotion_nbdev.beyond.tricks import TRICKS, WithoutSuspects, choose_tricks, trick
 from emotion_nbdev.production.calibration import Temperature
@@ -122,17 +122,11 @@ def test_gains_by_hand():
         np.array(["x", "y", "y", "y"]),
         np.array(["x", "x", "y", "y"]),
     )
-    gain = gain_intervals(labels, [plain, plain], [other, plain])
-    assert (
-        gain["accuracy"][0] == pytest.approx(0.125)
-        and gain["accuracy"][1] <= 0.125 <= gain["accuracy"][2]
-    )
-    assert gain_intervals(labels, [plain], [plain])["macro_f1"] == (0, 0, 0)
-    assert (verdict(0.001, 0.2), verdict(-0.2, 0.0), verdict(-0.01, 0.2)) == (
-        "pays",
-        "does not",
-        "cannot tell at this size",
-    )
+    (gain,) = simultaneous_gains(labels, [([plain, plain], [other, plain])])
+    low, high = gain["accuracy"].interval
+    assert gain["accuracy"].value == pytest.approx(0.125) and low < 0.125 < high
+    (none,) = simultaneous_gains(labels, [([plain], [plain])])
+    assert none["macro_f1"].interval == (0, 0)
 
 
 def test_a_search_that_was_stopped_goes_on(tiny_checkpoint, tmp_path):

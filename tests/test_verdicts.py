@@ -1,0 +1,142 @@
+"Do verdicts keep their promise? Many answers without an effect, and what is said of them."
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_nbdev.beyond.comparison import (
+    Gain,
+    advice,
+    held_out_third,
+    messages_needed,
+    redrawn_scores,
+    simultaneous_gains,
+    training_of,
+    trick_table,
+    verdict,
+)
+
+NAMES = np.array(["anger", "fear", "joy", "love"])
+
+
+def some_answers(seed, tricks=13, n=300, seeds=3, luck=0.1, gain=0.0):
+    "Label names, and for the plain recipe and each trick (seeds, n) answers; only the first trick may gain"
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(4, n, p=[0.15, 0.2, 0.5, 0.15])
+    wrong, ease = (labels + rng.integers(1, 4, n)) % 4, rng.normal(size=n) + 0.7
+    said = []
+    for number in range(tricks + 1):
+        own = ease + 0.7 * rng.normal(size=n) + gain * (number == 1)
+        runs = [own + 0.5 * rng.normal(size=n) + luck * rng.normal() for _ in range(seeds)]
+        said.append(NAMES[np.where(np.array(runs) > 0, labels, wrong)])
+    return NAMES[labels], said
+
+
+def verdicts(seed, **how):
+    labels, (plain, *others) = some_answers(seed, **how)
+    gains = simultaneous_gains(labels, [(plain, other) for other in others], repetitions=200)
+    return [verdict(one) for one in gains]
+
+
+@pytest.mark.parametrize("how", [dict(seeds=1, luck=0), dict(seeds=3, luck=0.2)])
+def test_tricks_without_effect_pay_in_one_comparison_of_twenty_at_most(how):
+    said = [set(verdicts(seed, **how)) for seed in range(100)]
+    assert np.mean(["pays" in one for one in said]) <= 0.06
+    assert np.mean([bool(one & {"harms", "mixed"}) for one in said]) <= 0.06
+
+
+def test_a_trick_that_gains_is_found():
+    found = [verdicts(seed, n=600, luck=0.05, gain=0.5)[0] for seed in range(20)]
+    assert found.count("pays") >= 15
+
+
+def test_seeds_that_agree_by_chance_do_not_make_a_gain_sure():
+    labels, (plain, *others) = some_answers(1, luck=0.3)
+    agree = np.array([others[0][0]] * 2 + [others[0][1]])
+    *_, first = simultaneous_gains(labels, [(plain, one) for one in [*others, agree]])
+    typical = np.median(
+        [g["accuracy"].by_seeds for g in simultaneous_gains(labels, [(plain, o) for o in others])]
+    )
+    assert first["accuracy"].by_seeds >= typical * 0.9
+
+
+def test_both_metrics_have_a_say():
+    def said(accuracy, macro_f1, **more):
+        gains = dict(accuracy=accuracy, macro_f1=macro_f1)
+        return verdict({k: Gain(v, 1e-4, 0, 3, critical=2) for k, v in gains.items()}, **more)
+
+    assert said(0.03, 0.0) == said(0.0, 0.03) == "pays"
+    assert said(0.03, -0.03) == "mixed" and said(-0.03, 0.0) == "harms"
+    assert said(-0.016, -0.016) == "no gain" and said(0, 0) == "cannot tell at this size"
+    assert said(0.03, 0.03, once=True) == "cannot tell from one seed"
+
+
+def test_many_classes_need_little_memory():
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(150, size=2000).astype(str)
+    said = np.array([np.where(rng.random(2000) < 0.8, labels, "1") for _ in range(4)])
+    tracemalloc.start()
+    redrawn_scores(labels, said, repetitions=200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300 * 2**20
+
+
+def test_power_is_that_of_the_textbook():
+    gain = Gain(0.0, 0.01**2, 0.0, 3, critical=1.96)  # a standard error of a point
+    assert messages_needed(gain, 1000) == pytest.approx(1000 * (1.96 + 0.8416) ** 2, rel=1e-3)
+
+
+def cells_of(labels, said, names, **more):
+    cells = []
+    for name, runs in zip(names, said):
+        for seed, one in enumerate(runs):
+            probabilities = np.where(one[:, None] == NAMES, 0.7, 0.1)
+            cells.append(
+                dict(approach="features", trick=name, exercise="", seed=seed, peak_mib=1)
+                | dict(classes=NAMES.tolist(), probabilities=probabilities.tolist())
+                | dict(fit_seconds=1.0, predict_seconds=1.0)
+                | {key: make(probabilities) for key, make in more.items()}
+            )
+    return cells
+
+
+def test_the_winner_is_asked_once_more_and_the_table_ends_with_what_to_do():
+    labels, said = some_answers(3, tricks=3, n=900, luck=0.02, gain=0.9)
+    rows = pd.DataFrame({"text": [f"text {row}" for row in range(900)], "label": labels})
+    names = ["plain", "good", "null", "other"]
+    table = trick_table(cells_of(labels, said, names), rows, ["love"]).set_index("trick")
+    held_out = held_out_third(rows["text"])
+    assert table.loc["good", "verdict"] == "pays" and table.loc["good", "confirmed"] == "yes"
+    assert table.loc["good", "n"] == (~held_out).sum() and table.loc["good", "confirmed_n"] == held_out.sum()
+    assert table.drop("good")["confirmed"].eq("").all()
+    sentence, = advice(table.reset_index())
+    assert "use good" in sentence and "held-out third of validation" in sentence and "messages" in sentence
+
+    alike = dict(labels=["joy"] * 90, probabilities=[[0.1, 0.1, 0.7, 0.1]] * 90)
+    test = cells_of(labels, said, names, test=lambda probabilities: alike)
+    level = trick_table(test, rows, []).set_index("trick")  # on test all answer the same
+    assert level.loc["good", "confirmed"] == "no" and level.loc["good", "confirmed_on"] == "test"
+    assert level.loc["good", "n"] == 900
+    assert "not confirmed on test" in advice(level.reset_index())[0]
+
+
+def test_copies_of_a_message_stand_on_one_side():
+    held_out = held_out_third(["a  B", "a b", *"cdefghij"])
+    assert held_out[0] == held_out[1] and held_out.sum() in (3, 4)
+    assert not held_out_third(["one"]).any()
+
+
+def test_one_training_gives_no_verdict_and_no_randomness_is_named():
+    labels, said = some_answers(3, tricks=2, n=300, seeds=1, gain=2)
+    rows = pd.DataFrame({"text": [f"text {row}" for row in range(300)], "label": labels})
+    names = ["plain", "good", "null"]
+    once = trick_table(cells_of(labels, said, names), rows, []).set_index("trick")
+    assert once.loc["good", "verdict"] == "cannot tell from one seed"
+    assert "keep the plain recipe" in advice(once.reset_index())[0]
+    same = cells_of(labels, [np.repeat(runs, 2, axis=0) for runs in said], names)
+    twice = trick_table(same, rows, []).set_index("trick")
+    assert twice.loc["good", "training"] == "the same with every seed" and twice.loc["good", "verdict"] == "pays"
+    assert training_of([dict(probabilities=[[1]], across_seeds=True)] * 2) == "one vote of all seeds"
