@@ -183,7 +183,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_info(self, body, repo, revision):
         commits = self.commits(revision)
-        return {"_id": "1", "id": repo, "modelId": repo, "private": self.repository.private, "sha": commits[-1][0], "siblings": [{"rfilename": path} for path in commits[-1][2]], "tags": []}
+        return {"_id": "1", "id": repo, "modelId": repo, "private": self.repository.private, "sha": commits[-1][0], "siblings": [{"rfilename": path, "size": len(content)} for path, content in commits[-1][2].items()], "tags": []}
 
     def on_branch(self, body, repo, revision):
         if not self.can_write: raise Refused(403, "no write access")

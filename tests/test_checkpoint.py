@@ -379,3 +379,18 @@ def test_a_folder_that_only_looks_like_the_cache(tiny_checkpoint, tmp_path):
     (folder / "notes.txt").symlink_to(secret)
     with pytest.raises(InputError, match="notes.txt is a link that leaves the folder"):
         resolve_checkpoint(folder)
+
+
+def test_weights_that_the_machine_cannot_hold_are_not_fetched(remote, monkeypatch):
+    monkeypatch.setattr(checkpoints, "physical_memory", lambda: 1000)
+    assert "needs 0 GB of memory, and this machine has 0 GB" in refused()
+    assert "download" not in remote.steps and "head" not in remote.steps
+
+
+def test_a_full_disk_is_told_at_once(remote, monkeypatch, waits):
+    def full(*arguments, **settings):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    monkeypatch.setattr(checkpoints, "_earlier_copy", lambda *arguments: None)
+    assert "No space left on device" in refused() and not waits

@@ -86,7 +86,7 @@ HOSTILE = {
     "config a list": (text("config.json", "[]"), True), "config a number": (text("config.json", "7"), True), "config null": (text("config.json", "null"), True), "config half": (text("config.json", '{"a": '), True),
     "config deep": (text("config.json", '{"a":' * 300 + "1" + "}" * 300), True), "config bottomless": (text("config.json", '{"a":' * 10**6), True), "config binary": (text("config.json", b"\xff\xfe\x00"), True),
     "config empty": (text("config.json", ""), True), "config large": (sparse("config.json", 10**9), True), "a number without end": (text("config.json", '{"a": ' + "9" * 10_000 + "}"), True),
-    "model_type a list": (settings(model_type=["bert"]), False), "model_type a path": (settings(model_type="../bert"), False), "architectures a number": (settings(architectures=5), False), "dropout text": (settings(hidden_dropout_prob="0.1"), False),
+    "model_type a list": (settings(model_type=["bert"]), False), "model_type a path": (settings(model_type="../bert"), False), "architectures a number": (settings(architectures=5), True), "heads a table": (settings(num_attention_heads={"a": 1}), True), "dropout text": (settings(hidden_dropout_prob="0.1"), False),
     "eps text": (settings(layer_norm_eps="tiny"), False), "activation none": (settings(hidden_act="os.system"), False), "activation a list": (settings(hidden_act=["gelu"]), False), "dtype none": (settings(dtype="evil", torch_dtype="evil"), False),
     "padding beyond": (settings(pad_token_id=10**6), False), "code": (settings(auto_map={"AutoModel": "x.Y"}), True), "attention from afar": (settings(attn_implementation="kernels/x"), True),
     "weights elsewhere": (settings(transformers_weights="/x.safetensors"), True), "weights in a pickle": (settings(transformers_weights="x.bin"), True),
@@ -160,7 +160,9 @@ def test_the_folder_itself_is_well(classifier): assert dangers(classifier) == []
 
 
 LOOK = """
-import json, resource, sys, time, traceback
+import json, os, resource, sys, time, traceback
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what a library prints
 from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
 from emotion_nbdev.foundations.core import InputError
 if len(sys.argv) > 1: from emotion_nbdev.fine_tuning import FineTunedClassifier
@@ -171,19 +173,23 @@ for line in sys.stdin:
         if len(sys.argv) > 1: FineTunedClassifier.load(folder).predict_proba(["what a day"])
     except InputError as error: why = f"refused: {error}"
     except BaseException: why = traceback.format_exc()
-    print(json.dumps([why, time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]), flush=True)
+    print(json.dumps([why, time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]), file=answers, flush=True)
 """
+
+
+def looking_process(load):
+    return subprocess.Popen([sys.executable, "-c", LOOK, *["load"] * load], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def looked_at(checkpoint, place, number, seed=0, load=False):
     "What becomes of each hostile folder, in a process of its own: (what was done, must be refused, what happened, seconds, MiB)"
-    found = []
-    with subprocess.Popen([sys.executable, "-c", LOOK, *["load"] * load], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as looking:
-        for what, certain, folder in hostile_folders(checkpoint, place, number, seed):
-            print(folder, file=looking.stdin, flush=True)
-            found.append((what, certain, *json.loads(looking.stdout.readline())))
-            shutil.rmtree(folder)
-        looking.stdin.close()
+    found, looking = [], looking_process(load)
+    for what, certain, folder in hostile_folders(checkpoint, place, number, seed):
+        print(folder, file=looking.stdin, flush=True)
+        if line := looking.stdout.readline(): found.append((what, certain, *json.loads(line)))
+        else: found.append((what, certain, f"died: {looking.wait()}", 0, 0)); looking = looking_process(load)
+        shutil.rmtree(folder)
+    looking.communicate()
     return found
 
 

@@ -120,6 +120,7 @@ def json_depth(value) -> int:
         level = inner
     return depth
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #2889f8b1
 def read_json(
     path:Path,
 ) -> tuple: # (content, why there is none)
@@ -155,8 +156,8 @@ def size_trouble(
     value,
 ) -> str: # None: nothing
     "Why a size of a configuration is none"
-    if key not in MOST or value is None or isinstance(value, (dict, list)):
-        return
+    if key not in MOST or value is None or isinstance(value, list):
+        return  # of a list, each part is judged
     if type(value) is not int:
         return f"has a {key} that is no whole number ({value!r:.60})"
     least = 0 if key == "type_vocab_size" else 1
@@ -197,6 +198,11 @@ def config_trouble(
             quantized = quantized.get("quant_method")
         return (f"says that the weights are quantised ({quantized!r:.60}), and "
                 "such weights are not read here; choose the model from before")
+    architectures = config.get("architectures")
+    if architectures is not None and (
+            not isinstance(architectures, list)
+            or not all(isinstance(name, str) for name in architectures)):
+        return f"has no list of names as architectures ({architectures!r:.60})"
     for key, value in nested_settings(config):
         if trouble := size_trouble(key, value):
             return trouble
@@ -219,6 +225,7 @@ def settings_trouble(
     if limit is not None and (type(limit) not in (int, float) or not limit >= 1):
         return f"has a model_max_length that is no length ({limit!r:.60})"
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #29760dca
 def json_trouble(
     path:Path,
 ) -> str: # None: nothing
@@ -252,6 +259,7 @@ def read_header(
     header.pop("__metadata__", None)
     return header
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #97c4fd13
 def physical_memory() -> int: # bytes
     "What the machine has; no bound where the system does not tell (Windows)"
     if not hasattr(os, "sysconf"):
@@ -298,6 +306,7 @@ def is_finite(
             return False
     return True
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #5a7c2dd8
 @lru_cache
 def _infinite(path, size, changed):
     "What is wrong with the numbers of a file; a mask may be infinite"
@@ -521,12 +530,14 @@ def limit_client(
 def _is_limit(hook):
     return isinstance(getattr(hook, "__self__", None), _Limits)
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #d2cde0c6
 class _Relay(logging.Handler):
     "Takes what the Hub's client reports into our log: one line, no signatures in addresses"
     def emit(self, record):
         first_line = record.getMessage().partition("\n")[0]
         log.warning(re.sub(r"\?\S+", "", first_line))
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #ce9f00f2
 @contextmanager
 def limited_client():
     "The Hub's client with its reports in our log, see `patiently`; all as before in the end"
@@ -553,6 +564,7 @@ def asked_wait(
     limit = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
     return int(limit[1]) if limit else None
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #a4312259
 def patiently(
     call, # without arguments; asks the Hub's client
     doing:str, # what the call does, for the log
@@ -648,6 +660,7 @@ def _is_damaged(path, name, size, changed):
         return git_hash(Path(path).read_bytes()) != name
     return False  # of a mirror with names of its own
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #0a39d7d1
 def damaged_files(
     folder:Path, # a snapshot in the Hub's cache: links to files that are named by their sums
 ) -> list: # of paths in the cache
@@ -676,6 +689,7 @@ def _require_memory(about, name):
     if trouble := memory_trouble(sum(sizes)):
         raise InputError(f"{name}: it {trouble}. Choose a smaller model.")
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #f7b72780
 def _fetch(name, wanted):
     "The newest snapshot, as a folder; what came damaged is fetched once more"
     from huggingface_hub import HfApi, snapshot_download
@@ -694,6 +708,7 @@ def _fetch(name, wanted):
             blob.unlink(missing_ok=True)
     return _whole(Path(snapshot_download(name, **wanted)), name)
 
+# %% ../../nbs/foundations/03_checkpoints.ipynb #c11ddc9f
 def _may_pass(failure):
     "Whether a download is worth another try; not when there is no network"
     return is_passing(failure) and type(failure).__name__ not in UNREACHABLE

@@ -326,6 +326,7 @@ def explain(
     secret = get_token() or "\0"
     return PushError(f"{step} {plan.repo_id}: {line}".replace(secret, "(token)"))
 
+# %% ../../nbs/production/04_push.ipynb #80cdcaf1
 def asking(
     call, # without arguments
     plan:Plan,
@@ -886,6 +887,7 @@ def carry_out(
     verify_push(plan, published)
     return published
 
+# %% ../../nbs/production/04_push.ipynb #62ca824b
 def push(
     plan:Plan, # see plan_push
     folder, # of which it is the plan
