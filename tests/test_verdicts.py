@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
 from emotion_nbdev.beyond.comparison import (
     Gain,
@@ -14,6 +15,15 @@ from emotion_nbdev.beyond.comparison import (
     training_of,
     trick_table,
     verdict,
+)
+
+from emotion_nbdev.evaluation import Answers, losses, wilson_interval
+from emotion_nbdev.production.calibration import (
+    Temperature,
+    best_temperature,
+    choose_threshold,
+    honesty,
+    least_answers,
 )
 
 NAMES = np.array(["anger", "fear", "joy", "love"])
@@ -140,3 +150,62 @@ def test_one_training_gives_no_verdict_and_no_randomness_is_named():
     twice = trick_table(same, rows, []).set_index("trick")
     assert twice.loc["good", "training"] == "the same with every seed" and twice.loc["good", "verdict"] == "pays"
     assert training_of([dict(probabilities=[[1]], across_seeds=True)] * 2) == "one vote of all seeds"
+
+
+def honest_answers(seed, n=100, sharpness=3.0, distortion=1.0):
+    "Answers whose labels are drawn from their probabilities, then made surer (below 1) or less sure"
+    rng = np.random.default_rng(seed)
+    probabilities = softmax(sharpness * rng.normal(size=(n, 4)), axis=1)
+    drawn = (probabilities.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return Temperature(distortion)(
+        Answers("honest", "validation", ["t"] * n, NAMES[drawn], probabilities, NAMES)
+    )
+
+
+@pytest.mark.parametrize("n", [10, 300])
+def test_of_honest_probabilities_nothing_is_said(n):
+    said = [str(honesty(honest_answers(seed, n))) for seed in range(200)]
+    assert np.mean(["cannot be told" in one for one in said]) >= 0.94
+    too_sure, too_modest = honest_answers(0, 2000, 3, 0.3), honest_answers(0, 2000, 3, 3)
+    assert "surer than it is right" in str(honesty(too_sure))
+    assert "right more often than it says" in str(honesty(too_modest))
+
+
+def test_a_threshold_is_a_promise():
+    "Of probabilities that are honest, the true precision above a threshold is known"
+    broken, chosen = [], 0
+    for seed in range(200):
+        given = honest_answers(seed, 300, 2.5)
+        found = choose_threshold(given, 0.85)
+        if found.answered:
+            chosen += 1
+            assert wilson_interval(found.right, found.answered)[0] >= 0.85
+            confidence = honest_answers(10_000, 20_000, 2.5).probabilities.max(axis=1)
+            broken.append(confidence[confidence >= found.threshold].mean() < 0.85)
+    assert chosen > 100 and np.mean(broken) <= 0.05
+
+
+def test_one_right_answer_is_no_promise():
+    given = Answers("few", "validation", ["t"] * 72, ["joy"] * 72, [[0.1, 0.9]] * 72, ["x", "joy"])
+    assert not choose_threshold(given, 0.95).answered and least_answers(0.95) == 73
+    more = Answers("few", "validation", ["t"] * 73, ["joy"] * 73, [[0.1, 0.9]] * 73, ["x", "joy"])
+    assert choose_threshold(more, 0.95).answered == 73
+
+
+@pytest.mark.parametrize("n", [3, 10, 30, 300])
+@pytest.mark.parametrize("distortion", [0.6, 1, 2])
+def test_few_labels_do_no_harm_to_probabilities(n, distortion):
+    before, after = [], []
+    for seed in range(60):
+        new = honest_answers(10_000 + seed, 300, 3, distortion)
+        before.append(losses(new).mean())
+        after.append(losses(Temperature.fit(honest_answers(seed, n, 3, distortion))(new)).mean())
+    assert np.mean(after) <= np.mean(before) + 0.01
+    assert np.max(np.array(after) - before) < 0.3
+
+
+def test_answers_that_are_all_right_keep_a_temperature_near_one():
+    few = Answers("few", "validation", ["t"] * 5, ["joy"] * 5, [[0.1, 0.9]] * 5, ["x", "joy"])
+    assert 0.75 < Temperature.fit(few).value < 1 and best_temperature(few, prior=0) < 0.2
+    none = Answers("few", "validation", [], [], np.zeros((0, 2)), ["x", "joy"])
+    assert Temperature.fit(none).value == 1
