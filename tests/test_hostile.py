@@ -198,3 +198,18 @@ def test_hostile_folders_are_refused_before_anything_is_loaded(classifier, tmp_p
         assert why == "loaded" or why.startswith("refused: ") and "\n" not in why and len(why) < 600, (what, why)
         assert not certain or why.startswith("refused: "), what
         assert seconds < 5 and mebibytes < 1024, (what, seconds, mebibytes)
+
+
+@pytest.mark.parametrize("name", ["~nouser/x", "a" * 5000, "a\0b", "", "http://x/y", "a b/c", "--x", "x/..", "a" * 200 + "/b", "\ud800", "/dev/null", "x" * 300])
+def test_names_that_are_none(name, monkeypatch, tmp_path):
+    from emotion_nbdev.production.push import plan_push
+    monkeypatch.chdir(tmp_path)
+    for use in (resolve_checkpoint, lambda name: plan_push(name, "casey/moods")):
+        with pytest.raises(InputError) as caught: use(name)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
+
+
+def test_a_push_of_a_loop_is_one_line(tmp_path):
+    from emotion_nbdev.production.push import plan_push
+    (tmp_path/"loop").symlink_to("loop")
+    with pytest.raises(InputError, match="loop is no plain file"): plan_push(tmp_path, "casey/moods")

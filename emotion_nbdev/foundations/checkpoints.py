@@ -12,7 +12,7 @@ __all__ = ['PICKLES', 'RUNS_CODE', 'ATTENTION', 'UNREAD', 'LARGEST_JSON', 'DEEPE
            'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'file_trouble', 'allowed_roots',
            'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums', 'root_failure',
            'status_of', 'is_passing', 'limit_client', 'limited_client', 'asked_wait', 'patiently', 'hub_trouble',
-           'explain_download', 'DamagedError', 'damaged_files', 'download_checkpoint', 'model_folder',
+           'explain_download', 'DamagedError', 'damaged_files', 'download_checkpoint', 'given_folder', 'model_folder',
            'resolve_checkpoint']
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #0db53368
@@ -750,8 +750,22 @@ def download_checkpoint(
         raise InputError(f"{trouble}{cure}") from None
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #bcaca7c5
+def given_folder(
+    name, # as somebody typed it
+) -> Path: # perhaps not there
+    "A folder; an `InputError` for what no file system takes"
+    folder = Path(os.path.expanduser(name))
+    try:
+        folder.is_dir()
+    except OSError as error:
+        raise InputError(
+            f"{str(name)[:80]}: no such folder ({error.strerror}). Check the name.") from None
+    return folder
+
 def _require_name(name):
     "An `InputError` for what cannot be a name on the Hub"
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
     if str(name).startswith((".", "/", "~")) or str(name).count("/") > 1:
         raise InputError(
             f"{name}: no such folder. Check the name; relative names start at "
@@ -759,6 +773,12 @@ def _require_name(name):
     if Path(name).is_file():
         raise InputError(
             f"{name} is a file. Give the folder of a saved model, or a name on the Hub.")
+    try:
+        validate_repo_id(str(name))
+    except HFValidationError:
+        raise InputError(
+            f"{str(name)[:80]!r} is neither a folder here nor a name on the Hub. "
+            "Check the name.") from None
 
 def _require_harmless(folder, name):
     "An `InputError` with the first thing that speaks against a folder"
@@ -775,12 +795,12 @@ def model_folder(
     revision:str=None, # branch, tag or commit on the Hub
 ) -> Path:
     "Where a model lies; an `InputError` when there is none, or one to fear"
-    folder = Path(name).expanduser()
+    folder = given_folder(name)
     if folder.is_dir() and revision:
         raise InputError(
             f"{name} is a folder here, it has no revision {revision!r}. "
             "Leave the revision out, or give a name on the Hub.")
-    if not folder.is_dir():
+    if not str(name) or not folder.is_dir():
         own_revision = revision in (None, EMBEDDED_REVISION)
         own = name == EMBEDDED_CHECKPOINT and own_revision
         if own and embedded_folder():

@@ -13,6 +13,7 @@ __all__ = ['WORDS', 'DIGESTS', 'BRANCH', 'NO_BRANCH', 'MODEL_CARDS', 'STATUSES',
            'lfs_over_http', 'send_large', 'upload_large', 'came_back', 'verify_push', 'publish', 'carry_out', 'push']
 
 # %% ../../nbs/production/04_push.ipynb #28803c02
+import os
 import re
 import signal
 import threading
@@ -25,7 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from emotion_nbdev.foundations.checkpoints import (
-    dangers, hub_trouble, limited_client, patiently, PICKLES, root_failure, status_of,
+    dangers, given_folder, hub_trouble, limited_client, patiently, PICKLES, root_failure, status_of,
 )
 from ..foundations.core import InputError, log
 from ..foundations.sources import read_utf8
@@ -119,7 +120,7 @@ def refuse_links(
     "An `InputError` for a link that leaves the folder or leads to a folder"
     if not path.is_symlink():
         return
-    inside = path.resolve().is_relative_to(root)
+    inside = Path(os.path.realpath(path)).is_relative_to(root)
     if path.is_dir() or not inside:
         kind = "a folder" if path.is_dir() else "a file outside"
         raise InputError(
@@ -238,7 +239,7 @@ def plan_push(
     create_pr:bool=False, # propose the commit to the owner instead of making it
 ) -> Plan:
     "The plan of a push, without asking the Hub; an `InputError` when folder or name will not do"
-    folder = Path(folder).expanduser()
+    folder = given_folder(folder)
     check_names(repo_id, revision, create_pr)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder. Give the folder of a saved model.")
@@ -895,7 +896,7 @@ def push(
     message:str="Upload model", # of the commit
 ) -> str: # address of the model, the branch or the pull request
     "Carry out a plan: one commit, read back and compared, or none; again makes no second one"
-    folder = Path(folder).expanduser()
+    folder = given_folder(folder)
     if folder_files(folder)[0] != list(plan.files):
         raise InputError(
             f"{folder} has changed since the plan was made. Run the command again.")
