@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['JUDGED', 'ENOUGH', 'VERDICTS', 'MEASURED', 'ONCE', 'run_cell', 'test_answers', 'fit_trick', 'combined_cell',
-           'comparison_plan', 'open_comparison', 'compare_tricks', 'redrawn_counts', 'drawn_weights', 'redrawn_scores',
-           'Gain', 'gain_of', 'largest_by_chance', 'with_typical_luck', 'simultaneous_gains', 'verdict', 'error_for',
-           'messages_needed', 'rare_classes', 'calibration_of', 'answers_of', 'cell_scores', 'Part', 'held_out_third',
-           'two_parts', 'training_of', 'paired_cells', 'gains_on', 'gain_columns', 'trick_row', 'trick_table',
-           'winners', 'with_confirmation', 'in_points', 'advice', 'judge_recorded', 'recorded_gain',
-           'plot_gain_and_cost']
+           'comparison_plan', 'open_comparison', 'compare_tricks', 'redrawn_scores', 'Gain', 'gain_of',
+           'largest_by_chance', 'with_typical_luck', 'simultaneous_gains', 'verdict', 'error_for', 'messages_needed',
+           'rare_classes', 'calibration_of', 'answers_of', 'cell_scores', 'Part', 'held_out_third', 'two_parts',
+           'training_of', 'paired_cells', 'gains_on', 'gain_columns', 'trick_row', 'trick_table', 'winners',
+           'with_confirmation', 'in_points', 'advice', 'judge_recorded', 'recorded_gain', 'plot_gain_and_cost']
 
 # %% ../../nbs/beyond/07_comparison.ipynb #578a554d
 import json
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from time import perf_counter
 from urllib.parse import quote
@@ -25,8 +24,8 @@ import pandas as pd
 from .tricks import Trick
 from ..dataset import text_key, to_frame
 from emotion_nbdev.evaluation import (
-    Answers, answers, calibration_error, class_report, confusion_counts, count_metrics, losses,
-    samples_digest,
+    Answers, answers, calibration_error, cell_metrics, class_report, confusion_counts,
+    count_metrics, losses, redrawn, samples_digest,
 )
 from ..features import FeatureExtractor
 from emotion_nbdev.foundations.core import (
@@ -246,33 +245,6 @@ def _add_combined(cells, tricks, seeds, train):
 # %% ../../nbs/beyond/07_comparison.ipynb #1baa18f8
 JUDGED = ("macro_f1", "accuracy")
 
-def redrawn_counts(
-    true, # n numbers of classes
-    said, # n numbers of classes
-    classes:int, # in all
-    weights, # (draws, n): how often each message was drawn
-) -> np.ndarray: # (draws, classes, classes), see confusion_counts
-    "Confusion counts of each draw"
-    from scipy.sparse import csr_matrix
-    n, k = len(true), classes
-    cells = csr_matrix((np.ones(n), (true * k + said, np.arange(n))),
-                       shape=(k * k, n))
-    return (cells @ weights.T).T.reshape(-1, k, k)
-
-def drawn_weights(
-    n:int, # messages
-    repetitions:int,
-    step:int, # draws in a part
-    seed:int,
-): # yields (draws, n)
-    "How often each message counts: once as observed, then as redrawn"
-    rng = np.random.default_rng(seed)
-    yield np.ones((1, n))
-    for start in range(0, repetitions, step):
-        size = min(step, repetitions - start)
-        yield rng.multinomial(n, np.full(n, 1 / n), size=size)
-
-# %% ../../nbs/beyond/07_comparison.ipynb #5b4d6635
 def redrawn_scores(
     labels, # n true label names
     said, # (models, n) label names
@@ -280,17 +252,16 @@ def redrawn_scores(
     seed:int=42,
 ) -> dict: # metric -> (models, 1 + repetitions), as observed first
     "Metrics of several models on the same redrawn messages"
-    names, codes = np.unique(np.vstack([labels, said]), return_inverse=True)
+    _, codes = np.unique(np.vstack([labels, said]), return_inverse=True)
     true, *answered = codes.reshape(-1, len(labels))
-    n, k = len(labels), len(names)
     distinct, which = np.unique(answered, axis=0, return_inverse=True)
-    step = max(1, 1_000_000 // max(n, k * k))  # memory: a few MB
+    once = np.ones(len(labels), dtype=int)  # each message is a cell
     parts = {metric: [] for metric in JUDGED}
-    for weights in drawn_weights(n, repetitions, step, seed):
-        metrics = [count_metrics(redrawn_counts(true, one, k, weights))
-                   for one in distinct]
+    for drawn in chain([None], redrawn(once, repetitions, seed)):
+        metrics = [cell_metrics(true, called, once, drawn) for called in distinct]
         for metric, done in parts.items():
-            done.append([one[metric] for one in metrics])
+            values = np.array([one[metric] for one in metrics])
+            done.append(values.reshape(len(distinct), -1))
     return {metric: np.concatenate(done, axis=1)[which.ravel()]
             for metric, done in parts.items()}
 
