@@ -200,16 +200,16 @@ class TextFolds:
 
 # %% ../nbs/01_dataset.ipynb #a2620873
 def _say_overlap(tables, called):
-    "Warn of messages that are to be learned and to be judged by; an `InputError` when all are"
+    "Warn of messages in two splits; an `InputError` when validation and test are the same"
     keys = {split: text_key(table["text"]) for split, table in tables.items()}
     for split, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
         if split not in keys or other not in keys:
             continue
         shared = int(keys[split].isin(set(keys[other])).sum())
-        if shared == len(keys[split]) == len(keys[other]):
+        if other == "validation" and shared == len(keys[split]) == len(keys[other]):
             raise InputError(
-                f"{called[split]}: {split} holds the same messages as {other}, so its figures "
-                "would say nothing. Give other messages, or leave it out.")
+                f"{called[split]}: test holds the same messages as validation, where choices are "
+                "made, so its figures would be no test. Give other messages, or leave it out.")
         if shared:
             log.warning(
                 f"{called[split]}: {shared:,} of {len(keys[split]):,} messages are in "

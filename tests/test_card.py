@@ -267,7 +267,7 @@ def test_hostile_model_names(name):
         and html.count("<a ") == 0
     )
     code = re.search(r"```python\n(.*?)\n```", text, flags=re.S)[1].splitlines()
-    assert len(code) == 5 and eval(code[1].split("model=")[1][:-1]) == name
+    assert len(code) == 6 and eval(code[1].removeprefix("model = ")) == name
     compile("\n".join(code), "card", "exec")
 
 
@@ -380,7 +380,7 @@ def test_what_a_card_says_about_licence_and_use():
         in card(licence="mit")
     )
     assert "Licence of this model: mit. Its training data" in card(licence="mit", training={})
-    assert 'pipeline("text-classification", model="example/mails")' in card()
+    assert 'model = "example/mails"\nclassifier = pipeline("text-classification", model=model)' in card()
     assert "from emotion_nbdev.production.artefacts import load" in card(
         approach="tfidf", training={}
     )

@@ -15,6 +15,20 @@ from typing import Annotated, Optional
 import typer
 
 # %% ../../nbs/app/03_cli.ipynb #6dedbea9
+# the names that beyond.tricks knows, which would take seconds to ask for a help text
+_TRICKS = {
+    "features": (
+        "majority, tfidf, tfidf-every-sign, up-sampling, down-sampling, even-sampling, "
+        "class-weights, logit-adjustment, cls-pooling, two-layers, hand-made, searched-head, "
+        "with-tfidf, vote-with-tfidf, stack-with-tfidf, without-suspects"),
+    "fine-tuned": (
+        "smoothing-0, smoothing-0.05, smoothing-0.2, even-sampling, weighted-loss, focal-loss, "
+        "adjusted-loss, logit-adjustment, early-stopping, quick, vote-with-tfidf, vote-of-seeds, "
+        "vote-of-smoothings, vote-of-all, without-suspects, contrastive, searched"),
+}
+
+_UsageError = typer.BadParameter.__base__  # for a command line that cannot be read
+
 class _Commands(typer.core.TyperGroup):
     "The commands; an option without a value, such as a variable that is not set, is refused"
     def parse_args(self, ctx, args):
@@ -26,6 +40,16 @@ class _Commands(typer.core.TyperGroup):
                      " out.", err=True)
                 raise typer.Exit(2)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            what, place = error.format_message().rstrip("."), error.ctx.command_path
+            minus = re.search(r"No such option: -[^-]", what)
+            cure = " Write -- before a text that begins with a minus sign." if minus else ""
+            _say(f"Error: {what}.{cure} See {place} --help.", err=True)
+            raise typer.Exit(2) from None
 
 app = typer.Typer(
     cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -151,34 +175,36 @@ def _collected_warnings():
 
 # %% ../../nbs/app/03_cli.ipynb #eb8c52ab
 def _option(kind, *names, **settings): return Annotated[kind, typer.Option(*names, **settings)]
+def _data(*given, **settings): return _option(*given, rich_help_panel="The data", **settings)
+def _card(*given, **settings): return _option(*given, rich_help_panel="The model card", **settings)
 def _argument(kind, **settings): return Annotated[kind, typer.Argument(**settings)]
 
-_Preset = _option(Optional[str], help=(
+_Preset = _data(Optional[str], help=(
     "embedded (no network) or chapter (dair-ai/emotion and DistilBERT from the Hub); "
     "default: $EMOTION_PRESET, else embedded"))
-_TrainFile = _option(Optional[str], help=(
+_TrainFile = _data(Optional[str], help=(
     "training rows, a file or its address on the web: .csv, .tsv, .jsonl, .json, .parquet, "
     "or .txt with `text;label` lines; each may end in .gz"))
-_ValidationFile = _option(Optional[str], help=(
+_ValidationFile = _data(Optional[str], help=(
     "validation rows; where it is needed and not given, 10 % of the training rows are held out"))
-_TestFile = _option(Optional[str], help="test rows, scored once at the end")
-_DatasetName = _option(Optional[str], "--dataset", help=(
+_TestFile = _data(Optional[str], help="test rows, scored once at the end")
+_DatasetName = _data(Optional[str], "--dataset", help=(
     "instead of files: a folder with train.*, validation.*, test.*, or a dataset on the Hub"))
-_Config = _option(Optional[str], "--config", help=(
+_Config = _data(Optional[str], "--config", help=(
     "which configuration of a dataset on the Hub, where it has several"))
-_Data = _option(str, help=(
+_Data = _data(str, help=(
     "labelled rows: .csv, .tsv, .jsonl, .json, .parquet, or .txt with `text;label` lines; "
     "each may end in .gz"))
-_Columns = _option(Optional[str], "--columns", help=(
+_Columns = _data(Optional[str], "--columns", help=(
     "names of the columns of a .csv or .tsv without a header, such as text,label"))
-_TextColumn = _option(str, help="name of the column of texts")
-_LabelColumn = _option(str, help="name of the column of labels")
+_TextColumn = _data(str, help="name of the column of texts")
+_LabelColumn = _data(str, help="name of the column of labels")
 
 # %% ../../nbs/app/03_cli.ipynb #5d1cdf7a
 _Checkpoint = _option(Optional[str], "--model", help=(
     "checkpoint to start from: a folder or a name on the Hub; default: the preset's"))
 _Seed = _option(int, help="of every random choice")
-_MaxTrainSamples = _option(Optional[int], min=1, help=(
+_MaxTrainSamples = _data(Optional[int], min=1, help=(
     "train on so many rows, drawn stratified by class"))
 _Quick = _option(bool, "--quick", help=(
     "fine-tune in less time: no dropout, word embeddings as they are"))
@@ -189,11 +215,11 @@ _Dtype = _option(Optional[str], help=(
     "of a transformer: float32, or auto: bfloat16 where the processor has it;"
     " default: as it was saved"))
 _AsJson = _option(bool, "--json", help="for machines")
-_Licence = _option(Optional[str], help=(
+_Licence = _card(Optional[str], help=(
     "licence of the model for its card, such as apache-2.0 or cc0-1.0"))
-_Languages = _option(Optional[list[str]], "--language", help=(
+_Languages = _card(Optional[list[str]], "--language", help=(
     "of the texts for the card, as a code such as en; may be given several times"))
-_CardExamples = _option(int, min=0, help=(
+_CardExamples = _card(int, min=0, help=(
     "training messages to show in the model card; they become as public as the model"))
 
 # %% ../../nbs/app/03_cli.ipynb #418bfe16
@@ -305,8 +331,55 @@ def _show_findings(
     counted = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items()]
     _say("\n" + ", ".join(counted))
 
+# %% ../../nbs/app/03_cli.ipynb #f075cc7c
+_EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(lines) for name, lines in {
+    "check": (
+        "emotion-nbdev check --train-file train.csv --validation-file validation.csv",
+        "emotion-nbdev check --dataset my-folder --text-column message --json",
+    ),
+    "run": (
+        "emotion-nbdev run",
+        "emotion-nbdev run --train-file train.csv --test-file test.csv --output-dir my-run",
+        "emotion-nbdev run --train-file train.csv --output-dir my-run --resume",
+    ),
+    "predict": (
+        'emotion-nbdev predict --model my-run/model "my order is lost AGAIN"',
+        "emotion-nbdev predict --model my-run/model --input new.csv --output labelled.csv",
+        'emotion-nbdev predict --model my-run/model -- "-1 star, never again"',
+    ),
+    "train": (
+        "emotion-nbdev train --approach tfidf --train-file train.csv --output-dir model",
+        "emotion-nbdev train --train-file train.csv --quick --onnx --output-dir model",
+    ),
+    "evaluate": (
+        "emotion-nbdev evaluate --model my-run/model --data test.csv --split test",
+    ),
+    "compare": (
+        "emotion-nbdev compare --train-file train.csv",
+        "emotion-nbdev compare --tricks class-weights,with-tfidf --approach both --budget 30m",
+    ),
+    "errors": (
+        "emotion-nbdev errors --model my-run/model --data validation.csv --split validation",
+        "emotion-nbdev errors --data train.csv --suspects doubtful.csv",
+        "emotion-nbdev errors --data train.csv --apply doubtful.csv --output corrected.csv",
+    ),
+    "export": (
+        "emotion-nbdev export my-run/model",
+        "emotion-nbdev export my-run/model --int8 --train-file train.csv",
+    ),
+    "inspect": (
+        "emotion-nbdev inspect somebody/model",
+    ),
+    "push": (
+        "emotion-nbdev push my-run/model casey/moods --private",
+        "emotion-nbdev push my-run/model casey/moods --dry-run",
+    ),
+}.items()}  # command -> what stands below its options
+_EXAMPLES["compare"] += "".join(
+    f"\n\nTricks on {approach}: {names}." for approach, names in _TRICKS.items())
+
 # %% ../../nbs/app/03_cli.ipynb #4d3e7abe
-@app.command("check")
+@app.command("check", epilog=_EXAMPLES["check"])
 def _check(
     preset:_Preset = None,
     train_file:_TrainFile = None,
@@ -347,20 +420,25 @@ def _check(
 # %% ../../nbs/app/03_cli.ipynb #7caab766
 class _Training:
     "What `run` and `train` have in common: the data, and what is known before anything is trained"
-    def __init__(self, output_dir, preset, train_file, validation_file, test_file, dataset,
-                 config, columns, text_column, label_column, model, max_train_samples, seed):
-        from emotion_nbdev.dataset import load_data
-        from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
+    def __init__(self, output_dir, preset, dataset, train_file, model, seed):
+        from emotion_nbdev.foundations.core import require_new
         from emotion_nbdev.foundations.sources import get_preset
-        from emotion_nbdev.production.artefacts import data_record
+        require_new(output_dir)
         self.checkpoint = model or get_preset(preset).checkpoint
         self.output_dir, self.seed = output_dir, seed
         self.given = preset, dataset, train_file
         self.source = _source_name(preset, train_file, dataset)
-        resolve_checkpoint(self.checkpoint)  # an unknown one is not found out after minutes
+
+    def load(self, approaches, **options):
+        "The data, with the options of load_data, and the checkpoint"
+        from emotion_nbdev.dataset import load_data
+        from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
+        from emotion_nbdev.production.artefacts import data_record
+        preset, dataset, train_file = self.given
+        if {"features", "fine-tuned"} & set(approaches):
+            resolve_checkpoint(self.checkpoint)  # an unknown one is not found out after minutes
         self.data = load_data(
-            dataset, train_file, validation_file, test_file, preset,
-            text_column, label_column, max_train_samples, seed, columns, config)
+            dataset, train_file, preset=preset, seed=self.seed, **options)
         self.record = data_record(self.data, self.source)
 
     def messages(self, split):
@@ -373,7 +451,7 @@ class _Training:
         preset, dataset, train_file = self.given
         return _CardMaker(
             self.output_dir.name, self.checkpoint, _hub_dataset(preset, dataset, train_file),
-            licence, _languages_of(languages, preset, dataset, train_file), examples)
+            licence, _languages_of(languages, dataset, train_file), examples)
 
     @contextmanager
     def folder(self, rungs, quick, resume):
@@ -389,7 +467,9 @@ class _Training:
                 kept = unfinished_folder(self.output_dir, plan, resume) if tuned else None
                 yield folder, kept
         finally:
-            if kept and self.output_dir.exists(): shutil.rmtree(kept, ignore_errors=True)
+            useless = kept and not any(kept.glob("checkpoint-*"))
+            if useless or kept and self.output_dir.exists():
+                shutil.rmtree(kept, ignore_errors=True)
 
     def save(self, climb, approach, folder):
         "A trained classifier into a folder that is there"
@@ -440,7 +520,7 @@ class _CardMaker:
         write_card(folder, self.name, approach, rows, training, base_model=base_model,
                    **self.front, examples=examples, address=str(address))
 
-def _languages_of(given, preset, dataset, train_file):
+def _languages_of(given, dataset, train_file):
     "The languages for the card: those that were given, or that of the preset's own messages"
     return tuple(given or (() if dataset or train_file else ("en",)))
 
@@ -470,7 +550,7 @@ def _say_data(data):
     _log.info(f"data: {counts}; classes: {', '.join(data['train'].features['label'].names)}")
 
 # %% ../../nbs/app/03_cli.ipynb #c43a3e27
-@app.command("run", help=(
+@app.command("run", epilog=_EXAMPLES["run"], help=(
     "Train majority, TF-IDF + SVM, frozen features and a fine-tuned transformer "
     "on the same messages; write report, metrics, figures and model."))
 def _run(
@@ -504,10 +584,12 @@ def _run(
         if onnx: _require_exporter()
         output_dir = output_dir or _free_name(resume)
         with reserved(output_dir):
-            training = _Training(
-                output_dir, preset, train_file, validation_file, test_file, dataset, config,
-                _names(columns), text_column, label_column, model, max_train_samples, seed)
+            training = _Training(output_dir, preset, dataset, train_file, model, seed)
             card = training.card(licence, languages, card_examples)
+            training.load(
+                APPROACHES, validation_file=validation_file, test_file=test_file,
+                text_column=text_column, label_column=label_column,
+                max_train_samples=max_train_samples, columns=_names(columns), config=config)
             _say_data(training.data)
             with training.folder(APPROACHES, quick, resume) as (folder, checkpoints):
                 climb = climb_ladder(
@@ -554,7 +636,7 @@ def _check_predict(texts, input, output, columns, text_column):
     if output: check_output(output)
 
 # %% ../../nbs/app/03_cli.ipynb #2ae04a9a
-@app.command("predict")
+@app.command("predict", epilog=_EXAMPLES["predict"])
 def _predict(
     model:_option(str, help=(
         "a saved model: a folder (such as emotion-run/model) or a name on the Hub")),
@@ -588,7 +670,7 @@ def _predict(
         if rejected: raise typer.Exit(1)
 
 # %% ../../nbs/app/03_cli.ipynb #a27acea1
-def _check_train(approach, model, resume, quick, onnx, output_dir):
+def _check_train(approach, model, resume, quick, onnx):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
     if approach != "fine-tuned":
@@ -603,11 +685,9 @@ def _check_train(approach, model, resume, quick, onnx, output_dir):
             if given:
                 raise InputError(
                     f"{name} is for fine-tuned models, not for {approach}. Leave it out.")
-    if output_dir.exists():
-        raise InputError(f"{output_dir} exists already. Choose another name, or remove it.")
 
 # %% ../../nbs/app/03_cli.ipynb #212d6b43
-@app.command("train")
+@app.command("train", epilog=_EXAMPLES["train"])
 def _train(
     output_dir:_option(Path, help="new folder for the model"),
     approach:_option(str, help="majority, tfidf, features or fine-tuned") = "fine-tuned",
@@ -636,14 +716,16 @@ def _train(
         from emotion_nbdev.foundations.core import keep_from_now_on, reserved
         make_classifier(approach)  # an unknown one should be found out at once
         _check_sources(preset, dataset, train_file, model or approach in ("majority", "tfidf"))
-        _check_train(approach, model, resume, quick, onnx, output_dir)
+        _check_train(approach, model, resume, quick, onnx)
         if onnx: _require_exporter()
         with reserved(output_dir):
-            training = _Training(
-                output_dir, preset, train_file, validation_file, test_file, dataset, config,
-                _names(columns), text_column, label_column, model, max_train_samples, seed)
+            training = _Training(output_dir, preset, dataset, train_file, model, seed)
             card = training.card(licence, languages, card_examples)
             rungs = list(dict.fromkeys(("majority", "tfidf", approach)))
+            training.load(
+                rungs, validation_file=validation_file, test_file=test_file,
+                text_column=text_column, label_column=label_column,
+                max_train_samples=max_train_samples, columns=_names(columns), config=config)
             with training.folder(rungs, quick, resume) as (folder, checkpoints):
                 climb = climb_ladder(
                     training.data, training.checkpoint, rungs, seed, checkpoints, quick,
@@ -672,7 +754,7 @@ def _show_evaluation(row):
     _show_table(["class", "", "precision", "recall", "F1", "messages"], classes)
 
 # %% ../../nbs/app/03_cli.ipynb #56b9adf5
-@app.command("evaluate")
+@app.command("evaluate", epilog=_EXAMPLES["evaluate"])
 def _evaluate(
     model:_option(str, help="a saved model: a folder or a name on the Hub"),
     data:_Data,
@@ -750,12 +832,13 @@ def _write_comparison(table, validation, rare, output_dir):
     _say(f"\nTable and picture: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #6ec7f740
-@app.command("compare", help=(
+@app.command("compare", epilog=_EXAMPLES["compare"], help=(
     "Say which improvement pays on these data: its gain over the plain recipe "
     "with an interval, and its cost."))
 def _compare(
-    tricks:_option(str, help="all, or names separated by commas") = "all",
-    approach:_option(str, help="features, fine-tuned or both") = "features",
+    tricks:_option(str, help="all, or names separated by commas, see below") = "all",
+    approach:_option(str, help=(
+        "which plain recipe the tricks are tried on: features, fine-tuned or both")) = "features",
     seeds:_option(int, help="trainings of each trick", min=1) = 3,
     budget:_option(Optional[str], help="stop after this time, such as 30m") = None,
     other:_option(Optional[list[str]], help=(
@@ -806,7 +889,7 @@ def _compare(
         if not table.empty: _write_comparison(table, validation, rare, output_dir)
 
 # %% ../../nbs/app/03_cli.ipynb #0edd66de
-def _share(value): return f"{value:.2f}"
+def _share(value): return f"{round(value, 2) + 0:.2f}"  # never -0.00
 
 def _show_kinds(given, tokenizer):
     "Print the kinds of message, the lowest accuracy first"
@@ -902,7 +985,7 @@ def _check_judges(suspects, **given):
             raise InputError(f"--{name} is for the list of doubtful labels. Give --suspects FILE.")
 
 # %% ../../nbs/app/03_cli.ipynb #83f39663
-@app.command("errors")
+@app.command("errors", epilog=_EXAMPLES["errors"])
 def _errors(
     data:_Data,
     model:_option(Optional[str], help=(
@@ -967,7 +1050,7 @@ def _export_folder(
     _log.info(f"model.onnx: {answer}")
 
 # %% ../../nbs/app/03_cli.ipynb #bdd6e98e
-@app.command("export")
+@app.command("export", epilog=_EXAMPLES["export"])
 def _export(
     model:_argument(Path, help="folder of a fine-tuned model, such as emotion-run/model"),
     int8:_option(bool, "--int8", help=(
@@ -1003,7 +1086,7 @@ def _inspection_verdict(found):
         return "loading it here executes nothing; other programs may read those files"
     return "nothing in it could execute"
 
-@app.command("inspect")
+@app.command("inspect", epilog=_EXAMPLES["inspect"])
 def _inspect(
     model:_argument(str, help="a folder or a name on the Hub"),
     revision:_Revision = None,
@@ -1021,7 +1104,7 @@ def _inspect(
         if found.refused: raise typer.Exit(1)
 
 # %% ../../nbs/app/03_cli.ipynb #75b9589b
-@app.command("push")
+@app.command("push", epilog=_EXAMPLES["push"])
 def _push(
     model:_argument(Path, help="folder of a saved model"),
     name:_argument(str, help="its name on the Hub, as user/name or organisation/name"),

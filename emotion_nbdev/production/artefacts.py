@@ -446,6 +446,8 @@ def _listed(name, revision):
     "(folder with at least the JSON files, names of all files)"
     folder = Path(name).expanduser()
     if folder.is_dir():
+        if revision:
+            model_folder(name, revision)  # says that a folder has none
         files = [path for path in folder.rglob("*") if path.is_file()]
         return folder, sorted(str(path.relative_to(folder)) for path in files)
     from huggingface_hub import HfApi

@@ -1,0 +1,168 @@
+"""Nothing is accepted and ignored: each option of each command changes what the command leaves, or is refused in one line; each parameter of a public function is read.
+
+The lists of options and functions are made from the program itself, so that a new one without its line below fails here by its name."""
+import ast, importlib, inspect, json, pkgutil, re, shutil, textwrap
+
+import numpy as np
+import pytest
+import typer
+
+import emotion_nbdev
+from conftest import ROWS
+from emotion_nbdev.app.cli import app
+from emotion_nbdev.app.ladder import make_classifier
+from emotion_nbdev.production.artefacts import save
+
+TEXTS = [f"{text} on day {number}" for number in range(6) for texts in ROWS.values() for text in texts]
+NAMES = [label for number in range(6) for label, texts in ROWS.items() for _ in texts]
+FILES = ["--train-file", "train.csv", "--validation-file", "validation.csv"]
+
+
+def csv(texts, labels, header="text,label"):
+    return f"{header}\n" + "".join(f"{text},{label}\n" for text, label in zip(texts, labels))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, tiny_checkpoint):
+    "A folder with data of several kinds and saved models"
+    folder = tmp_path_factory.mktemp("effects")
+    (folder/"train.csv").write_text(csv(TEXTS, NAMES))
+    (folder/"validation.csv").write_text(csv([f"{text} again" for text in TEXTS[:27]], NAMES[:27]))
+    (folder/"test.csv").write_text(csv([f"{text} at last" for text in TEXTS[:18]], NAMES[:18]))
+    (folder/"other.csv").write_text(csv(TEXTS[:45], NAMES[1:46]))
+    (folder/"named.csv").write_text(csv(TEXTS, NAMES, "message,mood"))
+    (folder/"list.csv").write_text(f"row,text,label,new_label\n1,{TEXTS[0]},{NAMES[0]},joy\n")
+    (folder/"data").mkdir()
+    (folder/"data"/"train.csv").write_text(csv(TEXTS[9:], NAMES[9:]))
+    shutil.copytree(tiny_checkpoint, folder/"tiny")
+    save(make_classifier("tfidf").fit(TEXTS, NAMES), folder/"model")
+    (folder/"model"/"README.md").write_text("---\ntags:\n- mails\n---\n# Moods\n")
+    shutil.copy(folder/"model"/"README.md", folder/"README.md")
+    save(make_classifier("features", str(tiny_checkpoint)).fit(TEXTS, NAMES), folder/"frozen")
+    save(make_classifier("fine-tuned", str(tiny_checkpoint)).set_params(epochs=1).fit(TEXTS, NAMES), folder/"tuned")
+    shutil.copy(folder/"README.md", folder/"tuned"/"README.md")
+    return folder
+
+
+# what is given first, and then for each option what is added to it (a tuple), or stands in its place (a list)
+BASES = {
+    "check": [*FILES, "--model", "tiny"],
+    "train": ["--approach", "tfidf", "--output-dir", "out", *FILES],
+    "run": ["--output-dir", "out", *FILES, "--model", "tiny"],
+    "predict": ["--model", "model", "--input", "test.csv"],
+    "evaluate": ["--model", "model", "--data", "test.csv", "--split", "test"],
+    "compare": [*FILES, "--model", "tiny", "--tricks", "hand-made", "--seeds", "1", "--output-dir", "out"],
+    "errors": ["--model", "model", "--data", "test.csv", "--split", "test"],
+    "export": ["tuned", *FILES],
+    "inspect": ["tuned"],
+    "push": ["model", "casey/moods", "--dry-run"],
+}
+DATA = {"--preset": ("--preset", "nonsense"), "--train-file": ("--train-file", "other.csv"), "--validation-file": ("--validation-file", "test.csv"), "--test-file": ("--test-file", "test.csv"),
+        "--dataset": ("--dataset", "data"), "--config": ("--config", "plain"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "message"), "--label-column": ("--label-column", "mood")}
+MAKING = DATA | {"--model": ("--model", "nowhere"), "--max-train-samples": ("--max-train-samples", "12"), "--resume": ("--resume",), "--quick": ("--quick",), "--onnx": ("--onnx",), "--licence": ("--licence", "mit"),
+                 "--language": ("--language", "de"), "--card-examples": ("--card-examples", "2"), "--output-dir": ("--output-dir", "model"), "--seed": ("--seed", "7")}
+VARIANTS = {
+    "check": DATA | {"--model": ("--model", "nowhere"), "--json": ("--json",)},
+    "train": MAKING | {"--approach": ("--approach", "majority"), "--seed": ["--approach", "tfidf", "--output-dir", "out", "--train-file", "train.csv", "--seed", "7"]},
+    "run": MAKING | {"--train-file": ("--train-file", "none.csv"), "--validation-file": ("--validation-file", "none.csv"), "--test-file": ("--test-file", "none.csv"), "--max-train-samples": ("--max-train-samples", "1"),
+                     "--licence": ("--licence", "none"), "--language": ("--language", "german")},
+    "predict": {"--model": ("--model", "frozen"), "texts": ("fine",), "--input": ("--input", "validation.csv"), "--output": ("--output", "out.csv"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "label"),
+                "--revision": ("--revision", "main"), "--dtype": ("--dtype", "auto")},
+    "evaluate": {"--model": ("--model", "frozen"), "--data": ("--data", "validation.csv"), "--split": ("--split", "validation"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "message"),
+                 "--label-column": ("--label-column", "mood"), "--revision": ("--revision", "main"), "--dtype": ("--dtype", "float32"), "--json": ("--json",)},
+    "compare": {name: value for name, value in DATA.items() if name != "--test-file"} | {
+        "--tricks": ("--tricks", "nonsense"), "--approach": ("--approach", "nonsense"), "--seeds": ("--seeds", "2"), "--budget": ("--budget", "soon"), "--other": ("--other", "nowhere"), "--model": ("--model", "nowhere"),
+        "--max-train-samples": ("--max-train-samples", "18"), "--output-dir": ("--output-dir", "elsewhere"), "--seed": ("--seed", "7")},
+    "errors": {"--data": ("--data", "validation.csv"), "--model": ("--model", "frozen"), "--split": ("--split", "validation"), "--suspects": ("--suspects", "out.csv", "--checkpoint", "tiny"), "--first": ("--first", "3"),
+               "--apply": ["--data", "train.csv", "--apply", "list.csv", "--output", "out.csv"], "--output": ("--output", "out.csv"), "--checkpoint": ("--checkpoint", "tiny"), "--columns": ("--columns", "a,b"),
+               "--text-column": ("--text-column", "message"), "--label-column": ("--label-column", "mood"), "--seed": ("--seed", "7")},
+    "export": {name: value for name, value in DATA.items() if name != "--test-file"} | {"model": ["model", *FILES], "--int8": ("--int8",), "--validation-file": ("--validation-file", "none.csv"), "--train-file": ("--train-file", "none.csv")},
+    "inspect": {"model": ["frozen"], "--revision": ("--revision", "main")},
+    "push": {"model": ["tuned", "casey/moods", "--dry-run"], "name": ["model", "no name", "--dry-run"], "--private": ("--private",), "--revision": ("--revision", "other"), "--create-pr": ("--create-pr",), "--yes": None, "--dry-run": None},
+}
+ELSEWHERE = {("push", "--yes"): "tests/test_hub.py answers no to the question, and pushes with --yes", ("push", "--dry-run"): "tests/test_hub.py counts the commits of both"}
+
+
+def options():
+    return [(name, option.opts[0] if option.opts[0].startswith("-") else option.name) for name, command in typer.main.get_command(app).commands.items() for option in command.params if option.name != "help"]
+
+
+def unhurried(text):
+    "Without what is never twice the same: seconds, speed, memory"
+    text = re.sub(r'"(fit_seconds|predict_seconds|texts_per_second|peak_mib|seconds)":\s*[\d.]+', "", text)
+    text = re.sub(r"\| (fit seconds|texts per second|peak mib|peak MiB|texts a second) \| [\d.,]+", "", text)
+    return re.sub(r"fitted in [\d.]+ s|\d+\.\d$|[\d.]+ s\b", "", text, flags=re.M)
+
+
+@pytest.fixture
+def outcome(command, prepared, tmp_path):
+    "What a command leaves: its end, what it says, and the files it made or changed"
+    def of(name, arguments):
+        folder = tmp_path/"each"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(prepared, folder)
+        known = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        import os
+        os.chdir(folder)
+        done = command(name, *arguments)
+        assert "Traceback" not in done.output and not (done.exception and not isinstance(done.exception, SystemExit)), (done.output, done.exception)
+        made = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and known.get(path) != path.read_bytes()}
+        readable = {name: unhurried(content.decode()) if not name.endswith((".png", ".safetensors", ".onnx")) else content for name, content in made.items()}
+        return done.exit_code, unhurried(done.stdout), unhurried(done.stderr), {name: content for name, content in readable.items() if not name.endswith((".png", ".sqlite"))}
+    return of
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return {}
+
+
+@pytest.mark.parametrize("name, option", options())
+def test_each_option_has_its_effect_or_is_refused(name, option, outcome, plain):
+    assert option in VARIANTS[name], f"{name} {option} has no line in VARIANTS"
+    given = VARIANTS[name][option]
+    if given is None:
+        assert (name, option) in ELSEWHERE
+        return
+    if name not in plain:
+        plain[name] = outcome(name, BASES[name])
+        assert outcome(name, BASES[name]) == plain[name], "the same command twice"  # else a difference would say nothing
+    found = outcome(name, [*BASES[name], *given] if isinstance(given, tuple) else given)
+    assert found != plain[name], f"{name} {option} changes nothing"
+    if found[0] == 2 and plain[name][0] != 2:
+        assert found[2].strip().count("\n") == 0 and found[2].startswith("Error: ") or "no validation split" in found[2], found[2]
+
+
+def modules():
+    return [importlib.import_module(found.name) for found in pkgutil.walk_packages(emotion_nbdev.__path__, "emotion_nbdev.") if "_modidx" not in found.name and not found.ispkg]
+
+
+def functions():
+    "(name, function) of all functions of the package, and of all methods of its classes"
+    for module in modules():
+        for name, thing in vars(module).items():
+            if getattr(thing, "__module__", None) != module.__name__: continue
+            members = vars(thing).items() if inspect.isclass(thing) else [("", thing)]
+            for method, made in members:
+                made = inspect.unwrap(getattr(made, "__func__", made))
+                if inspect.isfunction(made) and made.__module__ == module.__name__ and "lambda" not in made.__name__:
+                    yield f"{module.__name__.removeprefix('emotion_nbdev.')}.{name}.{method}".rstrip("."), made
+
+
+# what others hand over because their interface says so: scikit-learn, the Trainer, click, Python, and tables of functions with one shape
+SHAPED = {"stamp": "key of a cache", "size": "key of a cache", "changed": "key of a cache", "version": "its callback prints it", "labels": "fit_transform of scikit-learn", "groups": "split of scikit-learn", "input_features": "get_feature_names_out of scikit-learn"}
+TABLES = re.compile(r"^beyond\.tricks\.|\.(__call__|mean_answers|_\w*rows|_write_\w+|emit|_end|convert|parse_args|__init__|on_\w+|__exit__|__sklearn_clone__|\w+_loss|fit|split|get_n_splits)$")
+
+
+def test_no_parameter_is_ignored():
+    "A parameter that its function never reads has no effect"
+    ignored = []
+    for name, function in functions():
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        except (OSError, SyntaxError):
+            continue  # made by dataclass
+        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        unread = [one for one in inspect.signature(function).parameters if one not in read and one not in ("self", "cls", *SHAPED)]
+        ignored += [f"{name}({one})" for one in unread if not TABLES.search(name)]
+    assert not ignored, ignored
