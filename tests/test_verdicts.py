@@ -5,6 +5,13 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
+from emotion_nbdev.app.ladder import Climb
+from emotion_nbdev.app.report import (
+    corrected_slices,
+    draw_figures,
+    render_report,
+    trust,
+)
 from emotion_nbdev.beyond.comparison import (
     Gain,
     advice,
@@ -16,8 +23,7 @@ from emotion_nbdev.beyond.comparison import (
     trick_table,
     verdict,
 )
-
-from emotion_nbdev.evaluation import Answers, losses, wilson_interval
+from emotion_nbdev.evaluation import Answers, ledger_row, losses, wilson_interval
 from emotion_nbdev.production.calibration import (
     Temperature,
     best_temperature,
@@ -209,3 +215,74 @@ def test_answers_that_are_all_right_keep_a_temperature_near_one():
     assert 0.75 < Temperature.fit(few).value < 1 and best_temperature(few, prior=0) < 0.2
     none = Answers("few", "validation", [], [], np.zeros((0, 2)), ["x", "joy"])
     assert Temperature.fit(none).value == 1
+
+
+WORDS = "I am so sad not happy today @you #sun http://a.b WOW why? 😀 never again the end".split()
+
+
+def test_kinds_of_message_are_weak_by_chance_in_one_report_of_twenty_at_most():
+    flagged = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        texts = [" ".join(rng.choice(WORDS, rng.integers(2, 9))) for _ in range(300)]
+        labels = np.where(rng.random(300) < 0.75, "joy", "love")  # right or wrong, whatever the text
+        given = Answers("some", "validation", texts, labels, np.tile([0, 0, 1.0, 0], (300, 1)), NAMES)
+        table = corrected_slices(given)
+        assert len(table) > 8
+        flagged.append((table["high"] < table.loc["all", "accuracy"]).any())
+    assert np.mean(flagged) <= 0.06
+
+
+def climb_of(names, n=300, seed=0, split="validation"):
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(len(names)), rng.integers(len(names), size=n)])
+    probabilities = rng.dirichlet(np.ones(len(names)), len(labels))
+    probabilities[np.arange(len(labels)), labels] += 0.5
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    texts = [f"{names[label]} {rng.integers(50)}" for label in labels]
+    given = Answers("tfidf", split, texts, np.array(names)[labels], probabilities, names)
+    row = ledger_row(given, fit_seconds=1.0, texts_per_second=1.0, peak_mib=1)
+    return Climb(list(names), {"tfidf": None}, {("tfidf", split): given}, [row])
+
+
+def data_of(climb):
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+    given = climb.answers["tfidf", "validation"]
+    features = Features({"text": Value("string"), "label": ClassLabel(names=climb.names)})
+    places = [climb.names.index(label) for label in given.labels]
+    split = Dataset.from_dict({"text": given.texts, "label": places}, features=features)
+    return DatasetDict(train=split, validation=split)
+
+
+def test_what_cannot_be_promised_is_not():
+    given = Answers("tfidf", "validation", ["t"] * 100, ["joy"] * 60 + ["love"] * 40,
+                    [[0, 0.01, 0.99, 0]] + [[0.1, 0.2, 0.6, 0.1]] * 99, NAMES)  # fmt: skip
+    said = " ".join(trust(Climb(NAMES, {}, {("tfidf", "validation"): given}, [ledger_row(given)])))
+    assert "No threshold can be promised" in said and "73 answers" in said
+    assert "cannot be told at this size" in said and "right more often than it says" not in said
+
+
+def test_hostile_names_are_shown_in_page_and_figures(tmp_path):
+    names = ["<script>alert(1)</script>", "a $\\frac b$ c_{", "\x1b[31mred\x1b[0m", "joy & <b>"]
+    climb = climb_of(names)
+    figures = draw_figures(data_of(climb), climb, tmp_path)
+    hostile = "<script>alert(2)</script>\x1b]0;title\x07\u202e"
+    page = render_report(data_of(climb), climb, figures, tmp_path, hostile, hostile, [hostile])
+    assert "<script>alert" not in page and "<b>" not in page.replace("&lt;b&gt;", "")
+    assert not set("\x1b\x07\u202e") & set(page) and "a $\\frac b$ c_{" in page
+    assert len(figures) == 4
+
+
+def test_many_classes_are_tables(tmp_path):
+    import tracemalloc
+
+    climb = climb_of([f"class {number}" for number in range(300)], n=1000)
+    tracemalloc.start()
+    figures = draw_figures(data_of(climb), climb, tmp_path)
+    page = render_report(data_of(climb), climb, figures, tmp_path, "c", "s")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [figure["file"] for figure in figures] == ["reliability.png"]
+    assert "300 classes are more than the 60" in page and "class 299" in page
+    assert peak < 200 * 2**20
