@@ -18,6 +18,7 @@ import pandas as pd
 
 from .dataset import text_key
 from .foundations.core import InputError
+from .foundations.figures import as_written
 
 # %% ../nbs/05_evaluation.ipynb #786067aa
 def confusion_counts(
@@ -417,22 +418,93 @@ def ledger(
     return pd.DataFrame(lines)
 
 # %% ../nbs/05_evaluation.ipynb #5d55be68
-def short_name(
-    name, # anything that has a `str`
-    longest:int=24, # letters
-) -> str:
-    "A name in one line, cut where it is too long for a picture"
-    name = " ".join(str(name).split())
-    return name if len(name) <= longest else f"{name[:longest - 1]}…"
+MANY = 20  # classes: with more a matrix is a heat map beside a list
 
 def matrix_size(
     names, # class names
-) -> tuple: # inches
+) -> tuple: # inches, at most 12 a side
     "The size of a figure in which a confusion matrix can be read"
-    side = .45 * len(names)
-    return min(20, side + 1.8), min(20, side + 1.2)
+    if len(names) > MANY:
+        return 12, 8
+    longest = max(len(name) for name in as_written(names)[0])
+    side = max(1, .45 * len(names))
+    return min(12, side + .085 * longest + 1.2), min(12, side + .06 * longest + .9)
+
+def cell_points(
+    ax, # square, in a figure that has its size
+    classes:int,
+) -> float: # points
+    "The side of a cell of a matrix as it will be drawn"
+    ax.figure.draw_without_rendering()  # the layout is made while drawing
+    return 72 * ax.get_window_extent().height / ax.figure.dpi / classes
+
+# %% ../nbs/05_evaluation.ipynb #5d55be69
+def similar_first(
+    counts, # (classes, classes), see confusion_counts
+) -> np.ndarray: # (classes,) places
+    "An order in which classes that are taken for each other are neighbours"
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    shares = counts / np.maximum(counts.sum(axis=1), 1)[:, None]
+    apart = 2 - shares - shares.T
+    upper = np.triu_indices(len(counts), 1)
+    return leaves_list(linkage(apart[upper], "average", optimal_ordering=True))
+
+def name_axes(
+    ax, # of an image of a matrix
+    names, # of its rows and columns
+    totals, # messages of each row
+):
+    "Names beside rows and columns: all, or every third, say, where they would touch"
+    shown, style = as_written(names)
+    rows = [f"{name} ({total:,})" for name, total in zip(shown, totals)]
+    def write(size, step):
+        places, options = np.arange(0, len(shown), step), style | {"fontsize": size}
+        ax.set_yticks(places, rows[::step], **options)
+        ax.set_xticks(places, shown[::step], **options, ha="right", rotation_mode="anchor",
+                      rotation=45 if len(shown) <= MANY else 90,
+                      va="top" if len(shown) <= MANY else "center")
+    write(9, 1)
+    cell = cell_points(ax, len(shown))
+    size = float(np.clip(.6 * cell, 7, 10))
+    write(size, 1 if 1.3 * size < cell else int(np.ceil(2 * size / cell)))
 
 # %% ../nbs/05_evaluation.ipynb #d10522f7
+def write_shares(
+    ax, # of an image of a matrix
+    shares, # (classes, classes)
+):
+    "Shares of half a percent and more, if there is room for them"
+    cell = cell_points(ax, len(shares))
+    if cell < 15:
+        return
+    size = min(10, .38 * cell)
+    for row, column in np.argwhere(shares >= .005):
+        share = shares[row, column]
+        ax.text(column, row, f"{share:.2f}", fontsize=size, ha="center", va="center",
+                color="white" if share > .5 else "black")
+
+def list_confusions(
+    ax, # beside which the list is drawn
+    counts, # (classes, classes), see confusion_counts
+    names, # class names
+    most:int=15, # rows of the list
+):
+    "Bars of the pairs that are confused most often"
+    shown, style = as_written(names)
+    totals, wrong = counts.sum(axis=1), counts - np.diag(np.diag(counts))
+    side = ax.inset_axes([1.08, 0, .6, .96])
+    for place, cell in enumerate(np.argsort(-wrong, axis=None, kind="stable")[:most]):
+        true, called = divmod(cell, len(counts))
+        often = wrong[true, called]
+        if often:
+            said = f"{shown[true]} → {shown[called]}: {often:,} of {totals[true]:,}"
+            side.barh(place, often, height=.25, color="#4a90c4")
+            side.text(0, place - .2, said, fontsize=9, **style)
+    side.set(ylim=(most - .5, -1), xlim=(0, max(1, wrong.max())))
+    side.set_title("confused most often", fontsize=10, loc="left")
+    side.axis("off")
+
+# %% ../nbs/05_evaluation.ipynb #d10522f8
 def plot_counts(
     counts, # (classes, classes), see confusion_counts
     names, # class names, in the order of rows and columns; shown as they are, whatever their signs
@@ -440,22 +512,25 @@ def plot_counts(
     ax=None, # matplotlib axes; None: new ones
 ):
     "Confusion counts as shares of each true class, so that a row sums to one; returns the axes"
-    import seaborn as sns
     from matplotlib import pyplot as plt
     if ax is None:
-        ax = plt.subplots(figsize=matrix_size(names))[1]
-    counts, short = np.asarray(counts), [short_name(name) for name in names]
+        ax = plt.subplots(figsize=matrix_size(names), layout="constrained")[1]
+    counts, names = np.asarray(counts), np.asarray(names, dtype=object)
+    many = len(names) > MANY
+    if many:
+        order = similar_first(counts)
+        counts, names = counts[np.ix_(order, order)], names[order]
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
-    written = np.where(shares >= .005, np.char.mod("%.2f", shares), "")
-    sns.heatmap(shares, annot=written if len(short) <= 30 else None, fmt="", cmap="Blues",
-                vmin=0, vmax=1, square=True, cbar=False, ax=ax)
-    places = np.arange(len(short)) + .5
-    with_totals = [f"{name} ({total})" for name, total in zip(short, totals)]
-    ax.set_xticks(places, short, rotation=45, ha="right", rotation_mode="anchor",
-                  parse_math=False)  # a $ in a name is no formula
-    ax.set_yticks(places, with_totals, rotation=0, parse_math=False)
-    ax.set(xlabel="predicted", ylabel="true (messages)", title=title)
+    ax.imshow(shares ** .5 if many else shares, cmap="Blues", vmin=0, vmax=1)
+    ax.set(xlabel="predicted", ylabel="true (messages)")
+    (title,), style = as_written([title], 80)
+    ax.set_title(title, **style)
+    if many:
+        list_confusions(ax, counts, names)
+    name_axes(ax, names, totals)
+    if not many:
+        write_shares(ax, shares)
     return ax
 
 # %% ../nbs/05_evaluation.ipynb #7d5d4407

@@ -11,7 +11,8 @@ from html import escape
 
 import numpy as np
 
-from .foundations.core import InputError
+from .foundations.core import InputError, log
+from .foundations.figures import as_written
 
 # %% ../nbs/04_umap.ipynb #440764ee
 def project(
@@ -36,6 +37,21 @@ def project(
         return reducer.fit_transform(scaled)
 
 # %% ../nbs/04_umap.ipynb #09addeae
+PANELS = 15  # at most: five rows of three fit on a page
+
+def most_frequent(
+    labels, # n label names
+    names, # class names
+    most:int=PANELS,
+) -> list: # names, in their order
+    "The classes that get a panel; a line in the log where not all do"
+    if len(names) <= most:
+        return list(names)
+    counts = [(np.asarray(labels) == name).sum() for name in names]
+    kept = np.sort(np.argsort(np.negative(counts), kind="stable")[:most])
+    log.info(f"UMAP figure: the {most} most frequent of {len(names)} classes are drawn")
+    return [names[place] for place in kept]
+
 def class_panels(
     names, # of the classes
 ) -> tuple: # (figure, one axes a class)
@@ -54,25 +70,29 @@ def class_panels(
 def plot_density_by_class(
     plane, # (n, 2), see project
     labels, # n label names
-    names, # class names, one panel each, in this order
+    names, # class names, one panel each, in this order; of many the 15 most frequent
     gridsize:int=20, # hexagons across
 ):
     "Hexagonal density of each class, one scale for all; returns the figure"
     labels, plane = np.asarray(labels), np.asarray(plane, dtype=float)
     (left, low), (right, high) = plane.min(axis=0), plane.max(axis=0)
-    style = dict(extent=(left, right, low, high), gridsize=gridsize,
-                 cmap="Blues", mincnt=1, linewidths=0)
-    fig, axes = class_panels(names)
+    drawing = dict(extent=(left, right, low, high), gridsize=gridsize,
+                   cmap="Blues", mincnt=1, linewidths=0)
+    drawn = most_frequent(labels, names)
+    shown, style = as_written(drawn)
+    fig, axes = class_panels(drawn)
     panels = []
-    for ax, name in zip(axes, names):
+    for ax, name, title in zip(axes, drawn, shown):
         points = plane[labels == name]
-        panels.append(ax.hexbin(points[:, 0], points[:, 1], **style))
-        ax.set_title(f"{name} (n={len(points):,})", parse_math=False)
+        panels.append(ax.hexbin(points[:, 0], points[:, 1], **drawing))
+        ax.set_title(f"{title} (n={len(points):,})", **style)
         ax.set(xticks=[], yticks=[])
     most = max(np.asarray(panel.get_array()).max(initial=1) for panel in panels)
     for panel in panels:
         panel.set_clim(0, most)
     fig.colorbar(panels[0], ax=fig.axes, label="messages per hexagon", shrink=.8)
+    if len(drawn) < len(names):
+        fig.suptitle(f"the {len(drawn)} most frequent of {len(names)} classes")
     return fig
 
 # %% ../nbs/04_umap.ipynb #237808cd
