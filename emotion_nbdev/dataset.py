@@ -151,7 +151,7 @@ def held_out_rows(
     "Draw a stratified share of the texts; all rows of a text are on one side"
     from sklearn.model_selection import train_test_split
     numbers, firsts = _first_of_each(texts, labels)
-    size = int(len(firsts) * share) if share < 1 else share
+    size = int(np.ceil(len(firsts) * share)) if share < 1 else share
     _require_enough(firsts, size, source)
     _, drawn = train_test_split(
         np.arange(len(firsts)), test_size=share, stratify=firsts, random_state=seed)

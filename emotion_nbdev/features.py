@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['mean_state', 'last_state', 'pool', 'reads_left_to_right', 'choose_pooling', 'accepted_columns', 'some_rows',
-           'encoder_batches', 'encoder_vectors', 'ExtractorSettings', 'load_encoder', 'kept_vectors',
+           'encoder_batches', 'encoder_vectors', 'ExtractorSettings', 'loading', 'load_encoder', 'kept_vectors',
            'FeatureExtractor']
 
 # %% ../nbs/03_features.ipynb #3fc2a339
 import inspect
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
@@ -26,7 +27,8 @@ from emotion_nbdev.foundations.compute import (
 from .foundations.core import InputError, log
 from .foundations.texts import as_texts
 from emotion_nbdev.tokenization import (
-    encode, length_sorted_batches, load_tokenizer, token_limit,
+    encode, length_sorted_batches, load_tokenizer, require_same_vocabulary,
+    token_limit,
 )
 
 # %% ../nbs/03_features.ipynb #3b049c67
@@ -177,6 +179,21 @@ class ExtractorSettings(BaseEstimator):
         self.dtype = dtype
         self.cache = cache
 
+# %% ../nbs/03_features.ipynb #549e8923
+@contextmanager
+def loading(
+    checkpoint, # its name, for the message
+    what:str="an encoder",
+):
+    "An `InputError` of one line when the library cannot load a checkpoint"
+    try:
+        yield
+    except Exception as error:  # what the library raises on odd files is of many kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(
+            f"{checkpoint}: cannot be loaded as {what} ({reason}). "
+            "Choose a text encoder.") from None
+
 # %% ../nbs/03_features.ipynb #bf133109
 def load_encoder(
     checkpoint, # see resolve_checkpoint
@@ -186,10 +203,11 @@ def load_encoder(
     from transformers import AutoModel
     folder = resolve_checkpoint(checkpoint)
     tokenizer = load_tokenizer(checkpoint)
-    with quiet_transformers():
+    with quiet_transformers(), loading(checkpoint):
         model = AutoModel.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True,
             trust_remote_code=False)
+    require_same_vocabulary(tokenizer, model.config, checkpoint)
     return tokenizer, model.to(best_device()).eval()
 
 # %% ../nbs/03_features.ipynb #9d0dfeb5

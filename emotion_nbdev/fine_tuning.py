@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['LOGGED', 'usual_epochs', 'schedule_arguments', 'keeping_arguments', 'device_arguments', 'training_arguments',
-           'validation_metrics', 'training_history', 'progress_callback', 'label_settings', 'loading_with_head',
-           'load_with_head', 'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer',
-           'train', 'lighten', 'FineTuningSettings', 'class_probabilities', 'require_labels', 'require_possible',
-           'names_of', 'new_model', 'require_trained_head', 'trained_names', 'recorded_settings', 'settings_in_force',
-           'training_record', 'FineTunedClassifier']
+           'validation_metrics', 'training_history', 'progress_callback', 'label_settings', 'load_with_head',
+           'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer', 'train', 'lighten',
+           'FineTuningSettings', 'class_probabilities', 'require_labels', 'require_possible', 'names_of', 'new_model',
+           'require_trained_head', 'trained_names', 'recorded_settings', 'settings_in_force', 'training_record',
+           'FineTunedClassifier']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import json
 import math
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from tqdm.auto import tqdm
 
 from .dataset import class_names
 from .evaluation import samples_digest
-from .features import encoder_batches
+from .features import encoder_batches, loading
 from .foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
 from emotion_nbdev.foundations.compute import (
     best_device, compute_dtype, computing, native_bfloat16, own_random_state,
@@ -36,7 +35,9 @@ from .foundations.resume import claim_checkpoints, last_checkpoint
 from emotion_nbdev.foundations.texts import (
     as_labels, as_messages, as_texts, sorted_labels, TextClassifierMixin,
 )
-from .tokenization import encode, load_tokenizer, token_limit
+from emotion_nbdev.tokenization import (
+    encode, load_tokenizer, require_same_vocabulary, token_limit,
+)
 
 # %% ../nbs/07_fine_tuning.ipynb #8203e7e6
 def usual_epochs(
@@ -186,20 +187,6 @@ def label_settings(
         problem_type="single_label_classification",
     )
 
-# %% ../nbs/07_fine_tuning.ipynb #51a4f52f
-@contextmanager
-def loading_with_head(
-    checkpoint, # its name, for the message
-):
-    "An `InputError` of one line when the library cannot load a checkpoint"
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(
-            f"{checkpoint}: cannot be loaded as a sequence classifier ({reason}). "
-            "Choose a text encoder.") from None
-
 # %% ../nbs/07_fine_tuning.ipynb #746dd1d2
 def load_with_head(
     checkpoint, # see resolve_checkpoint
@@ -211,10 +198,11 @@ def load_with_head(
     from transformers import AutoModelForSequenceClassification
     folder = resolve_checkpoint(checkpoint, revision)
     tokenizer = load_tokenizer(folder)
-    with quiet_transformers(), loading_with_head(checkpoint):
+    with quiet_transformers(), loading(checkpoint, "a sequence classifier"):
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True,
             trust_remote_code=False, **settings)
+    require_same_vocabulary(tokenizer, model.config, checkpoint)
     model.config.pad_token_id = tokenizer.pad_token_id  # decoders have none
     return model.to(best_device()).eval(), tokenizer
 

@@ -191,7 +191,7 @@ def test_text_longer_than_the_model_reads(command, csv_file, tmp_path, tiny_chec
     assert "3 of 12 texts are longer than 64 tokens" in (tmp_path/"out"/"report.html").read_text()
     tuned = next(path.parent for path in (tmp_path/"out").rglob("training.json") if json.loads(path.read_text())["approach"] == "fine-tuned")
     done = command("predict", "and still waiting " * 40, "--model", tuned)
-    assert done.exit_code == 0 and "1 of 1 texts are longer than 64 tokens" in done.stderr
+    assert done.exit_code == 0 and "1 of 1 text is longer than 64 tokens" in done.stderr
 
 
 @pytest.mark.parametrize("wait_for", ["1 of 4", "4 of 4"])

@@ -242,3 +242,87 @@ def test_names_of_columns_without_effect_are_refused(command, tmp_path, argument
     (tmp_path/"rows.jsonl").write_text('{"text": "so late", "label": "anger"}\n')
     done = command(*arguments, "--columns", "text,label")
     assert done.exit_code == 2 and message in done.output and not (tmp_path/"m").exists()
+
+
+def test_reactions_of_nothing_but_emoji(command, tmp_path):
+    "The rung that finds no word is left out with its reason; what was asked for is trained"
+    pairs = [(sign * times, label) for times in range(1, 5) for signs, label in (("😀😂🎉🥳", "joy"), ("😡🤬👿💢", "anger")) for sign in signs]
+    (tmp_path/"train.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in pairs))
+    done = command("train", "--approach", "features", "--train-file", "train.csv", "--validation-file", "train.csv", "--output-dir", "model")
+    assert done.exit_code == 0 and "tfidf is left out: TF-IDF finds no token in these texts" in done.stderr and "features" in done.stdout
+    assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--validation-file", "train.csv", "--output-dir", "other").exit_code == 2
+
+
+def test_numbers_as_labels_stay_in_order(command, tmp_path):
+    pairs = [(f"{word} number {number} said {time}", number) for number in range(12) for time in range(9) for word in ("mail", "call")]
+    (tmp_path/"train.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in pairs))
+    assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model").exit_code == 0
+    assert json.loads((tmp_path/"model"/"training.json").read_text())["classes"] == [str(number) for number in range(12)]
+
+
+def test_what_check_lets_pass_is_trained(command, tmp_path):
+    (tmp_path/"train.csv").write_text(delimited(",", quote=quoted) + "an odd bird,parrot\na stuck lift,lift\n")
+    told = command("check", "--train-file", "train.csv")
+    refused = command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model")
+    for done, code in ((told, 1), (refused, 2)):
+        assert done.exit_code == code and "a single message is labelled lift, parrot" in done.output and "eave such classes out, merge them, or give a validation file" in done.output
+    (tmp_path/"train.csv").write_text(delimited(",", quote=quoted))
+    assert command("check", "--train-file", "train.csv").exit_code == 0
+    assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model").exit_code == 0
+
+
+def test_a_card_names_no_language_that_nobody_named(command, tmp_path):
+    (tmp_path/"train.csv").write_text("text,label\n" + "".join(f"{text} {number},{label}\n" for number in range(12) for text, label in (("qué alegría verte", "alegría"), ("otra mentira más", "enfado"))))
+    assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model").exit_code == 0
+    card = (tmp_path/"model"/"README.md").read_text()
+    assert "language:" not in card and "The language of the training texts is not recorded" in card
+    assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--language", "es", "--output-dir", "spanish").exit_code == 0
+    assert "language:\n- es\n" in (tmp_path/"spanish"/"README.md").read_text()
+    assert command("train", "--approach", "majority", "--output-dir", "own").exit_code == 0
+    assert "language:\n- en\n" in (tmp_path/"own"/"README.md").read_text()
+
+
+def rewrite(path, change):
+    path.write_bytes(change(path.read_bytes()))
+
+
+# what is wrong with a file, words of the refusal, and the cure that it names, carried out: on the file, or as options
+CURES = {
+    "not UTF-8": (delimited(",").encode() + "caf\u00e9 closed,anger\n".encode("latin-1"), "Save the file as UTF-8", lambda path: rewrite(path, lambda raw: raw.decode("latin-1").encode()) or ()),
+    "no header": (delimited(",").partition("\n")[2].encode(), "Put a line such as text,label above it", lambda path: rewrite(path, lambda raw: b"text,label\n" + raw) or ()),
+    "no header, named": (delimited(",").partition("\n")[2].encode(), "or name the columns with --columns", lambda path: ("--columns", "text,label")),
+    "other columns": (delimited(",", ("message", "mood")).encode(), "Name the column with --text-column", lambda path: ("--text-column", "message", "--label-column", "mood")),
+    "a label is missing": (delimited(",").encode() + b"no label here,\n", "Fill it in or remove the row", lambda path: rewrite(path, lambda raw: raw.replace(b"no label here,\n", b"")) or ()),
+    "a stray mark": (delimited(",").encode() + b'"never closed,joy\n', "write it twice", lambda path: rewrite(path, lambda raw: raw.replace(b'"never closed', b'"""never closed"')) or ()),
+    "a comma in a text": (delimited(",").encode() + b"one, two, three,joy\n", "Quote fields that contain ','", lambda path: rewrite(path, lambda raw: raw.replace(b"one, two, three", b'"one, two, three"')) or ()),
+    "two columns of one name": (delimited(",", ("text", "text")).encode(), "Give each a name of its own", lambda path: rewrite(path, lambda raw: raw.replace(b"text,text", b"text,label")) or ()),
+    "a class of one": (delimited(",").encode() + b"an odd bird,parrot\n", "Leave such classes out", lambda path: rewrite(path, lambda raw: raw.replace(b"an odd bird,parrot\n", b"")) or ()),
+}
+
+
+@pytest.mark.parametrize("case", CURES)
+def test_the_cure_that_is_named_works(case, command, tmp_path):
+    content, told, cure = CURES[case]
+    (tmp_path/"train.csv").write_bytes(content)
+    arguments = ("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model")
+    refused = command(*arguments)
+    assert refused.exit_code == 2 and told in refused.stderr, refused.stderr
+    done = command(*arguments, *cure(tmp_path/"train.csv"))
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_text_that_begins_with_a_minus_sign(command, tmp_path):
+    save(make_classifier("tfidf").fit(TEXTS, np.array(LABELS)), tmp_path/"model")
+    refused = command("predict", "--model", "model", "-1 star")
+    assert refused.exit_code == 2 and "Write -- before a text that begins with a minus sign" in refused.stderr and refused.stderr.count("\n") == 1
+    assert command("predict", "--model", "model", "--", "-1 star").exit_code == 0
+    empty = command("train", "--train-file", "", "--output-dir", "m")
+    assert empty.exit_code == 2 and "--train-file is empty. Is a variable not set?" in empty.stderr
+
+
+def test_nothing_steers_the_terminal(command, tmp_path):
+    (tmp_path/"train.csv").write_text("text,label\n" + "".join(f"mail {number} \x1b[2J,{label}\n" for number in range(12) for label in ("joy\x1b[31m", "anger")))
+    for arguments in (("check", "--train-file", "train.csv"), ("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model"), ("predict", "--model", "model", "fine \x1b[5m"),
+                      ("errors", "--model", "model", "--data", "train.csv", "--split", "train"), ("check", "--train-file", "no\x1b[31m.csv")):
+        done = command(*arguments)
+        assert "\x1b" not in done.output and ("\\u001b" in done.output or arguments[0] == "train"), arguments

@@ -72,7 +72,7 @@ def test_command_line(tmp_path):
     assert [(finding["split"], finding["rows"]) for finding in told["findings"] if finding["kind"] == "conflicting-duplicate"] == [("train", [1, 2])]
     assert all(set(finding) == {"kind", "severity", "split", "rows", "message", "cure"} for finding in told["findings"])
     human = call("check", "--train-file", "train.csv", cwd=tmp_path)
-    assert human.returncode == 1 and "error: conflicting-duplicate, train: 2 rows share 1 texts" in human.stdout and "(rows 1, 2)" in human.stdout
+    assert human.returncode == 1 and "error: conflicting-duplicate, train: 2 rows share 1 text" in human.stdout and "(rows 1, 2)" in human.stdout
     missing = call("check", "--train-file", "train.csv", "--text-column", "message", cwd=tmp_path)
     assert (missing.returncode, missing.stdout) == (2, "") and "no column 'message'" in missing.stderr
 

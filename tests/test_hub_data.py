@@ -67,7 +67,20 @@ def hub(tmp_path, tiny_checkpoint):
     (mails/"README.md").write_text(CARD)
     (mails/"train.csv").write_text("text,label\n" + "".join(f"what a day {word},0\nwhere is it {word}?,1\n" for word in "one two three four five six".split()))
     (mails/"validation.csv").write_text("text,label\na good day,0\nwhere is my order?,1\n")
-    handler = type("Served", (Hub,), {"roots": {"datasets/some/mails": mails, "datasets/dair-ai/emotion": mails, "distilbert-base-uncased": tiny_checkpoint}})
+    several = tmp_path/"several"
+    several.mkdir()
+    (several/"README.md").write_text("""---
+configs:
+- config_name: raw
+  data_files: [{split: train, path: raw.csv}]
+- config_name: split
+  data_files: [{split: train, path: train.csv}, {split: dev, path: dev.csv}, {split: test, path: test.csv}]
+---
+""")
+    rows = [f"{text} {word},{label}\n" for word in "one two three four five six".split() for text, label in (("what a day", "joy"), ("where is it", "anger"))]
+    for name, part in (("raw", rows), ("train", rows[:8]), ("dev", rows[8:])): (several/f"{name}.csv").write_text("text,label\n" + "".join(part))
+    (several/"test.csv").write_text("text,label\nunknown,-1\n")
+    handler = type("Served", (Hub,), {"roots": {"datasets/some/mails": mails, "datasets/some/several": several, "datasets/dair-ai/emotion": mails, "distilbert-base-uncased": tiny_checkpoint}})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield dict(HF_ENDPOINT=f"http://127.0.0.1:{server.server_port}", HF_HOME=str(tmp_path/"cache"), HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
@@ -103,3 +116,10 @@ def test_training_rows_from_an_address(hub, tmp_path, command):
     assert failed.exit_code == 2 and "gone.csv cannot be downloaded (HTTP Error 404" in failed.stderr
     failed = command("run", "--train-file", f"{address}/train.csv", "--text-column", "message", "--output-dir", str(tmp_path/"out"))
     assert failed.exit_code == 2 and f"{address}/train.csv: no column 'message'" in failed.stderr
+
+
+def test_a_dataset_with_configurations(hub):
+    which = python("from emotion_nbdev.dataset import load_data; load_data('some/several')", hub)
+    assert "InputError: some/several has the configurations raw, split. Choose one with --config." in which.stderr, which.stderr
+    done = python("from emotion_nbdev.dataset import load_data; print({k: len(v) for k, v in load_data('some/several', config='split').items()}, {k: len(v) for k, v in load_data('some/several', config='raw').items()})", hub)
+    assert "{'train': 8, 'validation': 4} {'train': 10, 'validation': 2}" in done.stdout and "some/several [test] has no labels" in done.stderr, done.stderr

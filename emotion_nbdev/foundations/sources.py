@@ -22,7 +22,7 @@ from .core import InputError, log
 
 # %% auto #0
 __all__ = ['ENDINGS', 'SHEETS', 'HALVES', 'DELIMITERS', 'ENOUGH', 'LONGEST', 'FEW', 'SWALLOWS', 'NEVER_CLOSED', 'TXT_HEADER',
-           'ROWS', 'NULL_LIKE', 'SPLITS', 'EMBEDDED', 'PRESETS', 'file_kind', 'open_bytes', 'text_encoding',
+           'ROWS', 'NULL_LIKE', 'SPLITS', 'ABSENT', 'EMBEDDED', 'PRESETS', 'file_kind', 'open_bytes', 'text_encoding',
            'physical_lines', 'read_utf8', 'Row', 'spell_out', 'Layout', 'LineFeed', 'delimited_layout',
            'parquet_schema', 'file_rows', 'class_folders', 'fetch', 'local_file', 'read_table', 'records',
            'find_column', 'require_column', 'require_texts', 'require_two_columns', 'require_labels', 'clean_table',
@@ -992,19 +992,33 @@ def _load_hub(name, config, revision):
     # else a HEAD request goes to a further host
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     from datasets import load_dataset
+    from emotion_nbdev.foundations.checkpoints import limited_client, patiently
     require_hub(name)
-    try:
-        return load_dataset(name, config, revision=revision)
-    except (OSError, RuntimeError, ValueError) as error:
-        if found := re.search(r"available configs: (\[.*\])|Available: (\[.*\])", str(error)):
-            raise InputError(
-                f"{name} has several configurations: {found[1] or found[2]}."
-                " Choose one with --config.") from None
-        what = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
-        raise InputError(
-            f"{name}: no such dataset on the Hub, or not readable ({what})."
-            " Check the name, or give a folder."
-        ) from None
+    with limited_client():
+        return patiently(
+            lambda: load_dataset(name, config, revision=revision), f"downloading {name}",
+            lambda failure: _explain_dataset(failure, name), _may_pass)
+
+ABSENT = (FileNotFoundError, ValueError)  # what is asked for is not there, or is no dataset
+
+def _may_pass(failure):
+    "Whether it may help to ask for a dataset again"
+    from emotion_nbdev.foundations.checkpoints import is_passing
+    return not isinstance(failure, ABSENT) and is_passing(failure)
+
+def _explain_dataset(failure, name):
+    "Why a dataset cannot be read, and what to do about it"
+    from emotion_nbdev.foundations.checkpoints import hub_trouble
+    if found := re.search(r"\[.*\]", str(failure)) if "onfig" in str(failure) else None:
+        names = ", ".join(re.findall(r"'([^']*)'", found[0]))
+        return InputError(f"{name} has the configurations {names}. Choose one with --config.")
+    if type(failure).__name__ == "OfflineModeIsEnabled":
+        trouble = "HF_HUB_OFFLINE is set, and the cache has no copy. Unset it to download."
+    elif isinstance(failure, ABSENT) or not (trouble := hub_trouble(failure)):
+        what = f"{type(failure).__name__}: {str(failure).splitlines()[0][:120]}"
+        trouble = (f"no such dataset on the Hub, or not readable ({what})."
+                   " Check the name, or give a folder.")
+    return InputError(f"{name}: {trouble}")
 
 # %% ../../nbs/foundations/02_sources.ipynb #8144a781
 EMBEDDED = Path(str(files("emotion_nbdev")))/"embedded"  # the corpus in the package

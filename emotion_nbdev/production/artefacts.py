@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from emotion_nbdev.foundations.checkpoints import (
-    dangers, download_checkpoint, model_folder, PICKLES,
+    dangers, download_checkpoint, explain_download, limited_client, model_folder, patiently,
+    PICKLES,
 )
 from ..foundations.core import atomic_folder, InputError, log
 from ..foundations.texts import as_texts, sorted_labels, TextClassifierMixin
@@ -452,7 +453,11 @@ def _listed(name, revision):
         return folder, sorted(str(path.relative_to(folder)) for path in files)
     from huggingface_hub import HfApi
     folder = download_checkpoint(str(name), revision, ["*.json"])
-    return folder, sorted(HfApi().list_repo_files(str(name), revision=revision))
+    with limited_client():
+        files = patiently(
+            lambda: HfApi().list_repo_files(str(name), revision=revision), f"looking at {name}",
+            lambda failure: explain_download(failure, name, revision))
+    return folder, sorted(files)
 
 def _has_no_head(folder, name, files):
     "Whether a linear model lacks its arrays"
