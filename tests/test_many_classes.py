@@ -168,10 +168,17 @@ def test_names_are_drawn_as_they_are(tmp_path):
         plane = np.random.default_rng(0).random((k, 2))
         drawn = plot_density_by_class(plane, ODD, ODD)
         drawn.savefig(tmp_path / "umap.png")
-    shown = [panel.get_title() for panel in drawn.axes[:k]]
+    shown = [panel.get_title().replace("\u200e", "") for panel in drawn.axes[:k]]
     assert shown[:4] == [f"{name} (n=1)" for name in ODD[:4]]
     assert shown[5:] == [f"{name} (n=1)" for name in ("[31mred", "فرح", "שמחה", "ab")]
     plt.close("all")
+
+
+def test_long_names_stay_apart():
+    names = [f"my card was swallowed by a machine abroad {number}" for number in range(12)]
+    shown = figures.as_written(names)[0]
+    assert len(set(shown)) == 12 and max(map(len, shown)) == 24
+    assert figures.as_written(["a", "a"])[0] == ["a", "a"]
 
 
 def test_a_font_of_the_system_is_found_or_named_once(tmp_path, monkeypatch, caplog):

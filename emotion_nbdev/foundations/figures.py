@@ -7,6 +7,7 @@ __all__ = ['JOINERS', 'drawable', 'families_for', 'as_written']
 
 # %% ../../nbs/foundations/08_figures.ipynb #f16a0004
 import unicodedata
+from collections import Counter
 from functools import cache
 
 from .core import log
@@ -17,13 +18,15 @@ JOINERS = "\u200c\u200d"
 def drawable(
     name, # anything that has a `str`
     longest:int=24, # signs
+    end:int=0, # signs of these that are the last of a name that is cut
 ) -> str:
     "A name in one line, cut where it is too long for a picture"
     line = " ".join(str(name).split())
     seen = [sign for sign in line
             if sign in JOINERS or unicodedata.category(sign) not in ("Cc", "Cf", "Cs")]
-    shown = "".join(seen)
-    return shown if len(shown) <= longest else f"{shown[:longest - 1]}…"
+    if len(seen) > longest:
+        seen[longest - end - 1:len(seen) - end] = "…"
+    return "".join(seen)
 
 # %% ../../nbs/foundations/08_figures.ipynb #f16a0011
 @cache
@@ -90,15 +93,28 @@ def say_missing(
         f"figures. Install e.g. {fonts}.")
 
 # %% ../../nbs/foundations/08_figures.ipynb #f16a0016
+LEFT_TO_RIGHT = "‎"
+
+def closed(
+    text:str,
+) -> str:
+    "A text after which one goes on from left to right, whatever its own direction"
+    turned = any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in text)
+    return text + LEFT_TO_RIGHT if turned else text
+
+# %% ../../nbs/foundations/08_figures.ipynb #f16a0019
 def as_written(
     names, # of classes, or other texts
     longest:int=24, # signs
 ) -> tuple: # (texts as they can be drawn, options for whatever of matplotlib draws them)
     "Names as a figure shows them: no formulas, and a font that has their signs"
     shown = [drawable(name, longest) for name in names]
+    often = Counter(shown)
+    shown = [cut if often[cut] == 1 else drawable(name, longest, longest // 2)
+             for name, cut in zip(names, shown)]
     families, missing = families_for("".join(shown))
     if missing:
         say_missing(missing)
     boxes = dict.fromkeys(map(ord, missing), "□")
-    texts = [text.translate(boxes) for text in shown]
+    texts = [closed(text.translate(boxes)) for text in shown]
     return texts, {"parse_math": False, "fontfamily": families}
