@@ -283,6 +283,6 @@ def test_many_classes_are_tables(tmp_path):
     page = render_report(data_of(climb), climb, figures, tmp_path, "c", "s")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert [figure["file"] for figure in figures] == ["reliability.png"]
+    assert [figure["file"] for figure in figures] == ["reliability.png", "confusion_tfidf.png"]
     assert "300 classes are more than the 60" in page and "class 299" in page
     assert peak < 200 * 2**20

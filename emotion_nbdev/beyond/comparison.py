@@ -60,7 +60,8 @@ def run_cell(
         probabilities=given.probabilities.round(6).tolist(),
     )
     if "test" in data:
-        cell["test"] = test_answers(trick.name, classifier, to_frame(data["test"]))
+        test = to_frame(data["test"])
+        cell["test"] = test_answers(trick.name, classifier, test)
     return cell
 
 def test_answers(
@@ -304,7 +305,8 @@ def gain_of(
     observed, drawn = by_seed[:, 0], by_seed[:, 1:].mean(axis=0)
     differ = np.ptp(observed) > 0
     by_seeds = observed.var(ddof=1) / seeds if differ else 0.
-    gain = Gain(float(observed.mean()), float(drawn.var()), float(by_seeds), seeds)
+    value, by_messages = float(observed.mean()), float(drawn.var())
+    gain = Gain(value, by_messages, float(by_seeds), seeds)
     return gain, drawn - drawn.mean()
 
 def largest_by_chance(
@@ -382,7 +384,7 @@ def error_for(
     effect:float=.01, # true gain to be shown
     power:float=.8, # how often it is to be shown
 ) -> float:
-    "Standard error with which a gain of a point is shown (Cohen, 1988, chapter 2)"
+    "Standard error that shows a gain of a point (Cohen, 1988, chapter 2)"
     from scipy.stats import norm
     return effect / (gain.critical + norm.ppf(power))
 

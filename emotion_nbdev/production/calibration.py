@@ -81,14 +81,16 @@ class Honesty:
         return self.right - self.confidence
 
     def __str__(self):
-        verdict = "whether it is too sure or too modest cannot be told at this size"
+        verdict = ("whether it is too sure or too modest "
+                   "cannot be told at this size")
         if self.low > 0:
             verdict = "it is right more often than it says"
         if self.high < 0:
             verdict = "it is surer than it is right"
         return (
-            f"{self.right:.1%} of its answers are right, {self.confidence:.1%} is the mean "
-            f"of their probabilities: {100 * self.gap:+.1f} points "
+            f"{self.right:.1%} of its answers are right, "
+            f"{self.confidence:.1%} is the mean of their probabilities: "
+            f"{100 * self.gap:+.1f} points "
             f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}], {verdict}")
 
 def honesty(
@@ -97,8 +99,9 @@ def honesty(
     "Accuracy less mean confidence, with the interval of Wilson (1927)"
     right = given.predicted == given.labels
     confidence = float(given.probabilities.max(axis=1).mean())
-    low, high = wilson_interval(right.sum(), len(right))
-    return Honesty(float(right.mean()), confidence, low - confidence, high - confidence)
+    low, high = (end - confidence
+                 for end in wilson_interval(right.sum(), len(right)))
+    return Honesty(float(right.mean()), confidence, low, high)
 
 # %% ../../nbs/production/02_calibration.ipynb #3cd6fb7f
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def choose_threshold(
     given:Answers, # to validation
     precision:float=.95, # share of the answered messages that must be right
 ) -> Abstention: # at infinity, answering nothing, when none can be promised
-    "Lowest threshold with a lower bound (Wilson, 1927) that reaches the precision"
+    "Lowest threshold whose lower bound (Wilson, 1927) reaches the precision"
     if not 0 < precision <= 1:
         raise InputError(
             f"precision {precision} is no share. "
