@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from emotion_nbdev.app.ladder import Climb
 from emotion_nbdev.app.report import (
@@ -15,6 +16,7 @@ from emotion_nbdev.app.report import (
 from emotion_nbdev.beyond.comparison import (
     Gain,
     advice,
+    compare_tricks,
     held_out_third,
     messages_needed,
     redrawn_scores,
@@ -23,6 +25,7 @@ from emotion_nbdev.beyond.comparison import (
     trick_table,
     verdict,
 )
+from emotion_nbdev.beyond.tricks import Trick
 from emotion_nbdev.evaluation import Answers, ledger_row, losses, wilson_interval
 from emotion_nbdev.production.calibration import (
     Temperature,
@@ -286,3 +289,41 @@ def test_many_classes_are_tables(tmp_path):
     assert [figure["file"] for figure in figures] == ["reliability.png", "confusion_tfidf.png"]
     assert "300 classes are more than the 60" in page and "class 299" in page
     assert peak < 200 * 2**20
+
+
+class Drawn(ClassifierMixin, BaseEstimator):
+    "Answers by lot, by the lot of a seed"
+
+    def __init__(self, seed=0):
+        self.seed = seed
+
+    def fit(self, texts, labels):
+        self.classes_ = np.unique(labels)
+        return self
+
+    def predict_proba(self, texts):
+        rng = np.random.default_rng(self.seed)
+        return rng.dirichlet(np.ones(len(self.classes_)), len(texts))
+
+
+def test_what_has_no_randomness_is_not_trained_a_third_time(tmp_path, tiny_checkpoint):
+    data = data_of(climb_of(list(NAMES), n=40))
+    tricks = [
+        ("features", Trick("plain", "", lambda checkpoint, names, seed: Drawn(7))),
+        ("features", Trick("lot", "", lambda checkpoint, names, seed: Drawn(seed))),
+        ("features", Trick("vote", "", members=(("features", "lot"),), across_seeds=True,
+                           combine=lambda given, shares: np.mean(given, axis=0))),
+    ]  # fmt: skip
+    cells, left_out = compare_tricks(data, tiny_checkpoint, tmp_path, tricks, [1, 2, 3])
+    trained = sorted(path.name for path in (tmp_path / "cells").iterdir())
+    assert trained == ["features-lot-1.json", "features-lot-2.json", "features-lot-3.json",
+                       "features-plain-1.json", "features-plain-2.json"]  # fmt: skip
+    rows = pd.DataFrame({"text": data["validation"]["text"][:], "label": NAMES[data["validation"]["label"][:]]})
+    table = trick_table(cells, rows, []).set_index("trick")
+    assert (left_out, table["seeds"].tolist()) == ([], [3, 3, 3])
+    assert table["training"].to_dict() == {
+        "plain": "the same with every seed",
+        "lot": "differs by seed",
+        "vote": "one vote of all seeds",
+    }
+    assert table.loc["vote", "verdict"] == "cannot tell from one seed"
