@@ -164,7 +164,7 @@ def no_promise(
     return (
         f"No threshold can be promised to make it right on {PRECISION:.0%} of what it answers: "
         f"with {n:,} messages of validation the lower end of the 95 % interval stays below that "
-        f"at every threshold. At the least, {least} answers would have to be given, all right.")
+        f"at every threshold. At the least {least} answers, all of them right, would be needed.")
 
 # %% ../../nbs/app/02_report.ipynb #52fcb42c
 def _written(table):
