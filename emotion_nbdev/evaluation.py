@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'METRICS', 'MEASURED', 'confusion_counts', 'class_sums', 'class_f1', 'sum_metrics', 'count_metrics',
-           'class_report', 'redrawn', 'cell_metrics', 'bootstrap_intervals', 'samples_digest', 'Answers', 'answers',
-           'losses', 'calibration_error', 'wilson_interval', 'reliability', 'plot_reliability', 'resampled_interval',
-           'ledger_row', 'check_ledger', 'ledger', 'plot_counts', 'plot_confusion_matrix', 'joint_counts', 'gains',
-           'Comparison', 'mcnemar', 'compare', 'NoiseCeiling', 'noise_ceiling']
+           'class_report', 'redrawn', 'cell_metrics', 'wilson_interval', 'log_odds_interval', 'bootstrap_intervals',
+           'samples_digest', 'Answers', 'answers', 'losses', 'calibration_error', 'reliability', 'plot_reliability',
+           'mean_interval', 'solved_error', 'calibration_interval', 'ledger_row', 'check_ledger', 'ledger',
+           'plot_counts', 'plot_confusion_matrix', 'joint_counts', 'gains', 'Comparison', 'mcnemar', 'compare',
+           'NoiseCeiling', 'noise_ceiling']
 
 # %% ../nbs/05_evaluation.ipynb #9ec1bc45
 import hashlib, json
@@ -118,6 +119,29 @@ def cell_metrics(
     sums = (adding @ drawn.T).reshape(3, classes, len(drawn))
     return sum_metrics(sums.swapaxes(1, 2), seen)
 
+# %% ../nbs/05_evaluation.ipynb #7be0c4d6
+def wilson_interval(
+    hits:int,
+    n:int, # tries, at least one
+    level:float=.95, # of the interval
+) -> tuple: # (low, high)
+    "Interval of a share (Wilson, 1927)"
+    from scipy.stats import binomtest
+    found = binomtest(int(hits), int(n)).proportion_ci(level, method="wilson")
+    return float(found.low), float(found.high)
+
+def log_odds_interval(
+    value:float, # between 0 and 1, neither of the two
+    drawn, # (repetitions,) the value of redrawn messages
+    level:float=.95,
+) -> tuple: # (low, high)
+    "The value and its bootstrap standard errors, on the scale of log-odds"
+    from scipy.special import expit, logit
+    from scipy.stats import norm
+    error = np.std(drawn) / (value * (1 - value))
+    reach = norm.isf((1 - level) / 2) * error
+    return float(expit(logit(value) - reach)), float(expit(logit(value) + reach))
+
 # %% ../nbs/05_evaluation.ipynb #97d6f3aa
 def bootstrap_intervals(
     counts, # (classes, classes), see confusion_counts
@@ -125,17 +149,19 @@ def bootstrap_intervals(
     repetitions:int=2000,
     seed:int=42,
 ) -> dict: # metric -> (low, high)
-    "Percentile bootstrap over messages (Efron and Tibshirani, 1993, chapter 13)"
+    "Bootstrap over messages (Efron and Tibshirani, 1993), on the scale of log-odds"
     counts = np.asarray(counts)
     true, called = counts.nonzero()
     messages = counts[true, called]
     drawn = [cell_metrics(true, called, messages, batch)
              for batch in redrawn(messages, repetitions, seed)]
-    ends = [(1 - level) / 2, (1 + level) / 2]
     intervals = {}
-    for name in drawn[0]:
-        values = np.concatenate([batch[name] for batch in drawn])
-        intervals[name] = tuple(np.quantile(values, ends).tolist())
+    for name, value in cell_metrics(true, called, messages).items():
+        if 0 < value < 1:
+            values = np.concatenate([batch[name] for batch in drawn])
+            intervals[name] = log_odds_interval(value, values, level)
+        else:  # all right, or none
+            intervals[name] = wilson_interval(np.trace(counts), counts.sum(), level)
     return intervals
 
 # %% ../nbs/05_evaluation.ipynb #0311b848
@@ -248,14 +274,6 @@ def calibration_error(
     return total / gaps.shape[axis]
 
 # %% ../nbs/05_evaluation.ipynb #7ddbdcb3
-def wilson_interval(
-    hits:int,
-    n:int, # tries, at least one
-) -> tuple: # (low, high)
-    "95 % interval of a share (Wilson, 1927)"
-    from scipy.stats import binomtest
-    return tuple(binomtest(int(hits), int(n)).proportion_ci(method="wilson"))
-
 def reliability(
     given:Answers,
     bins:int=10, # of equal width between 0 and 1
@@ -297,29 +315,84 @@ def plot_reliability(
     return ax
 
 # %% ../nbs/05_evaluation.ipynb #f2490673
-def resampled_interval(
-    statistic, # of the columns, along `axis`
-    *columns, # (n,) each, one value a message
-    recentre:bool=False, # redrawing makes it larger: move the interval by that bias, not below 0
-    repetitions:int=2000,
-    seed:int=42,
+def mean_interval(
+    values, # (n,)
 ) -> tuple: # (low, high)
-    "95 % percentile bootstrap over messages; the order of the messages does not matter"
-    from scipy.stats import bootstrap
-    seen = statistic(*columns, axis=-1)
-    if len(columns[0]) < 2:
-        return (float(seen), float(seen))
-    order = np.lexsort(columns)
-    columns = [np.asarray(column, dtype=float)[order] for column in columns]
-    drawn = bootstrap(
-        columns, statistic, paired=True, vectorized=True, n_resamples=repetitions,
-        batch=max(1, 1_000_000 // len(order)), method="percentile", rng=seed,
-    ).bootstrap_distribution
-    ends = np.quantile(drawn, [.025, .975])
-    if recentre:
-        bias = drawn.mean() - statistic(*columns, axis=-1)
-        ends = np.maximum(ends - bias, 0)
-    return tuple(map(float, ends))
+    "95 % interval of a mean: t, corrected for skewness (Hall, 1992)"
+    from scipy.stats import t as student
+    values = np.sort(np.asarray(values, dtype=float))  # their order must not matter
+    n, mean = len(values), values.mean()
+    gaps = values - mean
+    variance = (gaps ** 2).mean()
+    if n < 2 or not variance:
+        return float(mean), float(mean)
+    bend = (gaps ** 3).mean() / variance ** 1.5 / n ** .5
+    ends = student.ppf([.975, .025], n - 1)
+    if abs(bend) > 1e-6:
+        ends = 3 / bend * (np.cbrt(1 + bend * (ends - bend / 6)) - 1)
+    low, high = mean - ends * (variance / (n - 1)) ** .5
+    return float(low), float(high)
+
+# %% ../nbs/05_evaluation.ipynb #e388263d
+def bin_sums(
+    confidence, # (n,)
+    right, # (n,)
+    bins:int,
+) -> np.ndarray: # (3, bins): messages, confidence, right answers
+    "Sums in bins of equal width between 0 and 1"
+    confidence = np.asarray(confidence, dtype=float)
+    places = np.minimum(confidence * bins, bins - 1).astype(int)
+    columns = np.ones(len(places)), confidence, np.asarray(right, dtype=float)
+    return np.stack([np.bincount(places, column, bins) for column in columns])
+
+def shown_error(
+    sums, # (3, bins), see bin_sums
+    gaps, # (..., bins) supposed: right answers less confidence
+) -> tuple: # (true error, mean and standard deviation of what is shown), each (...)
+    "The calibration error if these were the gaps (folded normal: Leone et al., 1961)"
+    from scipy.special import ndtr
+    messages, sure, _ = sums
+    right = np.clip(sure + gaps, 0, messages)
+    share, gaps = right / np.maximum(messages, 1), right - sure
+    spread = np.sqrt(messages * share * (1 - share)) + 1e-9
+    ratio = gaps / spread
+    folded = spread * np.sqrt(2 / np.pi) * np.exp(-ratio ** 2 / 2) + gaps * (2 * ndtr(ratio) - 1)
+    variance = gaps ** 2 + spread ** 2 - folded ** 2
+    parts = np.abs(gaps), folded, np.maximum(variance, 0)
+    true, mean, variance = (part.sum(axis=-1) for part in parts)
+    n = messages.sum()
+    return true / n, mean / n, np.sqrt(variance) / n
+
+# %% ../nbs/05_evaluation.ipynb #e388263f
+def solved_error(
+    sums, # (3, bins), see bin_sums
+    shape, # (bins,) gaps up to their size
+) -> np.ndarray: # (3,): low, middle, high
+    "True calibration errors of a shape that fit what is shown"
+    messages, sure, right = sums
+    seen = np.abs(right - sure).sum() / messages.sum()
+    sizes = np.linspace(0, 1, 401)[:, None] ** 2 * messages.sum() / np.abs(shape).sum()
+    true, mean, spread = shown_error(sums, sizes * shape)
+    surprise = (mean - max(seen, mean[0])) / (spread + 1e-12)
+    return np.interp([-1.96, 0, 1.96], np.maximum.accumulate(surprise), true)
+
+def calibration_interval(
+    confidence, # (n,) probability of the predicted class
+    right, # (n,) is the prediction right?
+    bins:int=15, # of equal width between 0 and 1
+) -> tuple: # (value, (low, high))
+    "Expected calibration error without what chance adds to it, and its 95 % interval"
+    sums = bin_sums(confidence, right, bins)
+    messages, sure, hits = sums
+    gaps = hits - sure
+    noise = sure * (1 - sure / np.maximum(messages, 1))
+    even = messages * (1 if gaps.sum() > 0 else -1)
+    clear = np.sign(gaps) * np.sqrt(np.maximum(gaps ** 2 - 2 * noise, 0))
+    low, value, high = solved_error(sums, even)
+    if clear.any():
+        low_clear, _, high_clear = solved_error(sums, clear)
+        low, high = min(low, low_clear), max(high, high_clear)
+    return float(value), (float(low), float(high))
 
 # %% ../nbs/05_evaluation.ipynb #205d3b65
 def ledger_row(
@@ -347,18 +420,13 @@ def measured_metrics(
     counts, # see confusion_counts
 ) -> tuple: # (metric -> value, metric -> 95 % interval)
     "All metrics of a ledger row and their intervals"
-    confidence = answers.probabilities.max(axis=1)
     right = answers.predicted == answers.labels
+    error, ends = calibration_interval(answers.probabilities.max(axis=1), right)
     loss = losses(answers)
-    metrics = count_metrics(counts) | {
-        "log_loss": loss.mean(),
-        "calibration_error": calibration_error(confidence, right),
-    }
+    low, high = mean_interval(loss)
+    metrics = count_metrics(counts) | {"log_loss": loss.mean(), "calibration_error": error}
     intervals = bootstrap_intervals(counts) | {
-        "log_loss": resampled_interval(np.mean, loss),
-        "calibration_error": resampled_interval(
-            calibration_error, confidence, right, recentre=True),
-    }
+        "log_loss": (max(0., low), high), "calibration_error": ends}
     return metrics, intervals
 
 # %% ../nbs/05_evaluation.ipynb #e60cd0e7

@@ -22,13 +22,14 @@ from emotion_nbdev.evaluation import (
     Answers,
     bootstrap_intervals,
     calibration_error,
+    calibration_interval,
     compare,
     confusion_counts,
     count_metrics,
     ledger,
     ledger_row,
+    mean_interval,
     noise_ceiling,
-    resampled_interval,
 )
 from emotion_nbdev.fine_tuning import FineTunedClassifier
 
@@ -143,33 +144,64 @@ def test_comparison_is_antisymmetric_and_exact(seed):
         )
 
 
-def test_intervals_cover_the_truth_at_their_rate():
+SHARES = np.array([0.135, 0.12, 0.33, 0.08, 0.29, 0.045])
+
+
+@pytest.mark.parametrize("n, wrong, least", [(100, 0.25, 0.87), (360, 0.25, 0.92), (100, 0.01, 0.92)])
+def test_intervals_cover_the_truth_at_their_rate(n, wrong, least):
     "Splits drawn from a known table of (true, predicted): how often is its truth in the interval?"
     rng = np.random.default_rng(7)
-    table = 0.25 * np.outer(
-        [0.135, 0.12, 0.33, 0.08, 0.29, 0.045], np.full(6, 1 / 6)
-    ) + 0.75 * np.diag([0.135, 0.12, 0.33, 0.08, 0.29, 0.045])
-    truth, held = count_metrics(1e6 * table), {"accuracy": 0, "macro_f1": 0}
+    table = wrong * np.outer(SHARES, np.full(6, 1 / 6)) + (1 - wrong) * np.diag(SHARES)
+    truth = count_metrics(1e6 * table)
+    held = dict.fromkeys(truth, 0)
     for number in range(300):
-        ends = bootstrap_intervals(
-            rng.multinomial(360, table.ravel()).reshape(6, 6), repetitions=400, seed=number
-        )
+        counts = rng.multinomial(n, table.ravel()).reshape(6, 6)
+        ends = bootstrap_intervals(counts, repetitions=400, seed=number)
         for name in held:
             held[name] += ends[name][0] <= truth[name] <= ends[name][1]
-    assert all(0.91 <= hits / 300 <= 0.985 for hits in held.values()), held
-    draws = rng.exponential(2, (300, 200))
-    assert (
-        0.90
-        <= np.mean(
-            [
-                low <= 2 <= high
-                for low, high in (
-                    resampled_interval(np.mean, draw, repetitions=400) for draw in draws
-                )
-            ]
+    assert 0.92 <= held["accuracy"] / 300 and 0.92 <= held["weighted_f1"] / 300, held
+    assert least <= held["macro_f1"] / 300, held
+    if wrong > 0.1:
+        assert max(held.values()) / 300 <= 0.985, held
+
+
+@pytest.mark.parametrize("n", [30, 100, 300])
+def test_the_interval_of_a_skewed_mean(n):
+    draws = np.random.default_rng(n).exponential(2, (2000, n))
+    held = np.mean([low <= 2 <= high for low, high in map(mean_interval, draws)])
+    assert 0.935 <= held <= 0.965, held
+
+
+@pytest.mark.parametrize("n", [100, 360, 2000])
+@pytest.mark.parametrize("too_sure", [0, 0.05, 0.15])
+def test_the_interval_of_the_calibration_error_covers_the_truth(n, too_sure):
+    "Redrawing messages covered a perfectly calibrated model in 1 of 100 samples"
+    rng = np.random.default_rng(n)
+    held, values = 0, []
+    for _ in range(600):
+        confidence = 0.2 + 0.8 * rng.beta(4, 1.5, n)
+        value, (low, high) = calibration_interval(
+            confidence, rng.random(n) < confidence - too_sure
         )
-        <= 0.985
-    )
+        held += low <= too_sure <= high
+        values.append(value)
+        assert low <= value <= high
+    assert 0.93 <= held / 600 <= 0.995, held
+    if too_sure:
+        assert np.mean(values) == pytest.approx(too_sure, abs=0.012)
+    else:  # the formula of Guo et al. shows .09, .05 and .02
+        assert np.mean(values) < 0.5 * n**-0.5
+
+
+def test_intervals_at_the_ends():
+    "All right, none right, one message, one bin"
+    assert bootstrap_intervals(np.diag([50, 50]))["macro_f1"] == pytest.approx((0.963, 1), abs=1e-3)
+    assert bootstrap_intervals([[0, 9], [1, 0]])["accuracy"] == pytest.approx((0, 0.278), abs=1e-3)
+    assert calibration_interval([0.5], [True])[0] <= 0.5
+    value, (low, high) = calibration_interval(np.full(1000, 1.0), np.ones(1000, dtype=bool))
+    assert (value, low) == (0, 0) and high < 0.01
+    value, (low, high) = calibration_interval(np.full(1000, 1.0), np.zeros(1000, dtype=bool))
+    assert value == pytest.approx(1, abs=0.02) and high == pytest.approx(1, abs=0.02)
 
 
 def test_equal_models_are_rarely_told_apart():
