@@ -82,12 +82,20 @@ def test_seeds_that_agree_by_chance_do_not_make_a_gain_sure():
 def test_both_metrics_have_a_say():
     def said(accuracy, macro_f1, **more):
         gains = dict(accuracy=accuracy, macro_f1=macro_f1)
-        return verdict({k: Gain(v, 1e-4, 0, 3, critical=2) for k, v in gains.items()}, **more)
+        return verdict({k: Gain(v, 1e-4, 0, 300, 3, critical=2) for k, v in gains.items()}, **more)
 
     assert said(0.03, 0.0) == said(0.0, 0.03) == "pays"
     assert said(0.03, -0.03) == "mixed" and said(-0.03, 0.0) == "harms"
     assert said(-0.016, -0.016) == "no gain" and said(0, 0) == "cannot tell at this size"
     assert said(0.03, 0.03, once=True) == "cannot tell from one seed"
+
+
+@pytest.mark.parametrize("better, of, expected", [(3, 3, False), (5, 5, False), (5, 6, False), (12, 20, True)])
+def test_a_handful_of_messages_is_no_proof(better, of, expected):
+    labels, wrong = np.array(["joy"] * of), np.array(["love"] * of)
+    plain = np.where(np.arange(of) < better, wrong, labels)
+    (gain,) = simultaneous_gains(labels, [([plain], [labels])])
+    assert (verdict(gain) == "pays") == expected
 
 
 def test_many_classes_need_little_memory():
@@ -104,7 +112,7 @@ def test_many_classes_need_little_memory():
 
 
 def test_power_is_that_of_the_textbook():
-    gain = Gain(0.0, 0.01**2, 0.0, 3, critical=1.96)  # a standard error of a point
+    gain = Gain(0.0, 0.01**2, 0.0, 1000, 3, critical=1.96)  # a standard error of a point
     assert messages_needed(gain, 1000) == pytest.approx(1000 * (1.96 + 0.8416) ** 2, rel=1e-3)
 
 

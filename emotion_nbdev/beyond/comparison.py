@@ -273,6 +273,7 @@ class Gain:
     value:float       # mean over the seeds
     by_messages:float # variance that comes from the messages
     by_seeds:float    # variance that comes from the seeds
+    messages:int
     seeds:int
     critical:float=0  # standard errors on each side of the interval
 
@@ -290,14 +291,15 @@ class Gain:
     @property
     def degrees(self):
         "Of freedom (Satterthwaite, 1946; Welch, 1947)"
-        if not self.by_seeds:
-            return float("inf")
-        return (self.seeds - 1) * (self.error ** 2 / self.by_seeds) ** 2
+        parts = self.by_messages ** 2 / max(self.messages - 1, 1)
+        parts += self.by_seeds ** 2 / max(self.seeds - 1, 1)
+        return self.error ** 4 / parts if parts else float("inf")
 
 # %% ../../nbs/beyond/07_comparison.ipynb #a6e01b52
 def gain_of(
     plain, # (seeds, 1 + repetitions), see redrawn_scores
     other, # the same of the trick, with the same seeds
+    messages:int,
 ) -> tuple: # (Gain, (repetitions,) gains of the redrawn messages less their mean)
     "Mean gain over the seeds, and its luck"
     by_seed = np.subtract(other, plain)
@@ -305,8 +307,9 @@ def gain_of(
     observed, drawn = by_seed[:, 0], by_seed[:, 1:].mean(axis=0)
     differ = np.ptp(observed) > 0
     by_seeds = observed.var(ddof=1) / seeds if differ else 0.
-    value, by_messages = float(observed.mean()), float(drawn.var())
-    gain = Gain(value, by_messages, float(by_seeds), seeds)
+    value = float(observed.mean())
+    by_messages = float(drawn.var() + value ** 2 / messages)  # as McNemar's
+    gain = Gain(value, by_messages, float(by_seeds), messages, seeds)
     return gain, drawn - drawn.mean()
 
 def largest_by_chance(
@@ -349,9 +352,10 @@ def simultaneous_gains(
     for metric, values in redrawn_scores(labels, rows, repetitions, seed).items():
         parts = np.split(values, ends)
         for number, pair in enumerate(zip(parts[::2], parts[1::2])):
-            found[number, metric], drawn = gain_of(*pair)
+            found[number, metric], drawn = gain_of(*pair, len(labels))
             deviations.append(drawn)
-    tail = norm.sf(largest_by_chance(list(found.values()), np.array(deviations)))
+    largest = largest_by_chance(list(found.values()), np.array(deviations))
+    tail = min(.025, norm.sf(largest))
     made = [{} for _ in pairs]
     for (number, metric), gain in with_typical_luck(found).items():
         critical = float(student.isf(tail, gain.degrees))
@@ -681,7 +685,7 @@ def recorded_gain(row, metric, critical):
     "A gain whose standard error is read from its interval"
     low, high = (row[f"gain {metric}_{end}"] for end in ("low", "high"))
     error = (high - low) / 2 / 1.96
-    return Gain(row[f"gain {metric}"], error ** 2, 0., row["seeds"], critical)
+    return Gain(row[f"gain {metric}"], error ** 2, 0., row["n"], row["seeds"], critical)
 
 # %% ../../nbs/beyond/07_comparison.ipynb #d3e91dca
 def plot_gain_and_cost(
