@@ -429,14 +429,22 @@ def test_offline(folder, monkeypatch, waits):
 def test_the_command(tmp_path, csv_file):
     csv_file("train.csv", {label: texts * 4 for label, texts in ROWS.items()}); csv_file("validation.csv")
     assert call("train", "--approach", "tfidf", "--train-file", "train.csv", "--validation-file", "validation.csv", "--output-dir", "moods", cwd=tmp_path).returncode == 0
+    def as_the_card_says(**environment):
+        code = (tmp_path/"moods"/"README.md").read_text().split("```python\n")[1].split("```")[0]
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ | environment)
+        return code, done.stdout, done.stderr
+    code, answers, said = as_the_card_says()
+    assert 'model = "moods"' in code and len(answers.splitlines()) == 2, said
     with HubServer() as server:
         environment = dict(HF_ENDPOINT=server.address, HF_HOME=str(tmp_path/"cache"), HF_TOKEN="hf_writer", HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
         shown = call("push", "moods", "casey/moods", "--dry-run", cwd=tmp_path, **environment)
         assert shown.returncode == 0 and "casey/moods, branch main: 6 files" in shown.stderr and shown.stdout == "" and not server.repositories, shown.stderr
         done = call("push", "moods", "casey/moods", "--yes", cwd=tmp_path, **environment)
         assert done.returncode == 0 and done.stdout == f"{server.address}/casey/moods\n" and len(server.pushed("casey/moods")) == 1, done.stderr
+        code, again, said = as_the_card_says(**environment)
+        assert 'model = "casey/moods"' in code and again == answers, said
         looked = call("inspect", "casey/moods", cwd=tmp_path, **environment)
-        assert looked.returncode == 0 and "tfidf, format 1; classes: anger, joy, sadness" in looked.stdout, looked.stderr
+        assert looked.returncode == 0 and "tfidf, format 2; classes: anger, joy, sadness" in looked.stdout, looked.stderr
         answered = call("predict", "--model", "casey/moods", "first salary and first sofa", cwd=tmp_path, **environment)
         assert answered.returncode == 0 and "joy" in answered.stdout, answered.stderr
         refused = call("push", "moods", "casey/other", "--yes", cwd=tmp_path, **environment | {"HF_TOKEN": "hf_reader"})

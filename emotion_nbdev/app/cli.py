@@ -437,9 +437,16 @@ class _Training:
         preset, dataset, train_file = self.given
         if {"features", "fine-tuned"} & set(approaches):
             resolve_checkpoint(self.checkpoint)  # an unknown one is not found out after minutes
+        self.more_files = options.get("validation_file"), options.get("test_file")
         self.data = load_data(
             dataset, train_file, preset=preset, seed=self.seed, **options)
         self.record = data_record(self.data, self.source)
+
+    def public(self, notes):
+        "Lines of the log as a report may show them, each once"
+        from emotion_nbdev.foundations.texts import public_text
+        files = [*self.given, self.checkpoint, *self.more_files]
+        return dict.fromkeys(public_text(note, files) for note in notes)
 
     def messages(self, split):
         "A split as a table"
@@ -580,6 +587,7 @@ def _run(
         from emotion_nbdev.app.ladder import APPROACHES, climb_ladder
         from emotion_nbdev.app.report import write_report
         from emotion_nbdev.foundations.core import keep_from_now_on, reserved
+        from emotion_nbdev.foundations.texts import public_name
         _check_sources(preset, dataset, train_file, model)
         if onnx: _require_exporter()
         output_dir = output_dir or _free_name(resume)
@@ -596,8 +604,9 @@ def _run(
                     training.data, training.checkpoint, APPROACHES, seed, checkpoints, quick)
                 _save_climb(climb, folder, training)
                 keep_from_now_on(folder)
-                write_report(training.data, climb, folder, training.checkpoint,
-                             training.source, dict.fromkeys(notes), seed)
+                write_report(
+                    training.data, climb, folder, public_name(training.checkpoint),
+                    public_name(training.source), training.public(notes), seed)
                 _write_cards(climb, folder, card, training)
                 if onnx: _export_folder(_model_in(folder, climb, "fine-tuned"),
                                         training.data["validation"])
@@ -1117,6 +1126,7 @@ def _push(
 ):
     "Upload a saved model to the Hub in one commit, read it back and print its address."
     with _manners():
+        from emotion_nbdev.production.card import address_card
         from emotion_nbdev.production.push import check_access, plan_push
         from emotion_nbdev.production.push import push as upload
         plan = plan_push(model, name, revision, private, create_pr)
@@ -1125,7 +1135,27 @@ def _push(
         _say(str(target), err=True)
         if dry_run: return
         if not (yes or typer.confirm("Upload?", err=True)): raise typer.Exit(1)
+        address_card(model, name)
+        plan = plan_push(model, name, revision, private, create_pr)
         _say(upload(plan, model, target))
+
+# %% ../../nbs/app/03_cli.ipynb #078b891b
+_EXAMPLES["cache"] = "Examples:\n\nemotion-nbdev cache\n\nemotion-nbdev cache --clear"
+
+@app.command("cache", epilog=_EXAMPLES["cache"])
+def _cache(
+    clear:_option(bool, "--clear", help="remove all that is kept") = False,
+):
+    "Say where vectors of messages are kept, and remove them."
+    with _manners():
+        from emotion_nbdev.foundations.cache import kept_files
+        files = kept_files()
+        size = sum(path.stat().st_size for path in files)
+        if not files: return _say("nothing is kept")
+        if clear:
+            for path in files: path.unlink()
+            return _say(f"removed: {size:,} bytes in {files[0].parent}")
+        _say(f"kept: {size:,} bytes in {files[0].parent}")
 
 # %% ../../nbs/app/03_cli.ipynb #7aa7524f
 def main():

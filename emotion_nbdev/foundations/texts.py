@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['NO_WIDTH', 'KINDS', 'STEERING', 'is_missing', 'as_texts', 'plain_label', 'as_labels', 'as_messages', 'sorted_labels',
-           'visible', 'TextClassifierMixin']
+           'visible', 'public_name', 'public_text', 'TextClassifierMixin']
 
 # %% ../../nbs/foundations/07_texts.ipynb #8915d4e5
 import re
 import unicodedata
+from pathlib import PureWindowsPath
 
 import numpy as np
 
@@ -142,6 +143,30 @@ def visible(
 ) -> str:
     "The text with signs that steer a terminal written out, as JSON does; line ends stay"
     return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+# %% ../../nbs/foundations/07_texts.ipynb #b18d1874
+def public_name(
+    source, # of data or a checkpoint: a path, an address, or a name
+) -> str:
+    "The last part of a path, an address without user and query, anything else as it is"
+    source = " ".join(str(source).split())
+    if "://" in source:
+        return re.sub(r"(?<=://)[^/@]*@|[?#].*", "", source)
+    rooted = source.startswith(("/", "~", ".", "\\"))
+    with_drive = re.match(r"[A-Za-z]:[\\/]", source)
+    nested = source.count("/") > 1 and " " not in source
+    if rooted or with_drive or nested:
+        return PureWindowsPath(source).name or source
+    return source
+
+def public_text(
+    text:str, # such as a line of the log
+    given, # paths and addresses that somebody gave; None among them is nothing
+) -> str:
+    "A text in which paths and addresses have their public names"
+    for source in sorted(map(str, filter(None, given)), key=len, reverse=True):
+        text = text.replace(source, public_name(source))
+    return text
 
 # %% ../../nbs/foundations/07_texts.ipynb #f2a7b42f
 class TextClassifierMixin:

@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'LINEAR', 'MESSAGES', 'PROBES', 'PROGRAMS', 'linear_arrays'
            'read_record', 'load', 'model_digest', 'overlap', 'check_split', 'Inspection', 'inspect_model']
 
 # %% ../../nbs/production/01_artefacts.ipynb #e5fb7315
-import json
+import json, shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from emotion_nbdev.foundations.checkpoints import (
     PICKLES,
 )
 from ..foundations.core import atomic_folder, InputError, log
-from ..foundations.texts import as_texts, sorted_labels, TextClassifierMixin
+from emotion_nbdev.foundations.texts import (
+    as_texts, public_name, sorted_labels, TextClassifierMixin,
+)
 from .graphs import load_classifier, weights_digest
 
 # %% ../../nbs/production/01_artefacts.ipynb #638c8ff3
@@ -85,7 +87,7 @@ class SavedClassifier(TextClassifierMixin):
         return softmax(np.asarray(products) + self.intercept, axis=1)
 
 # %% ../../nbs/production/01_artefacts.ipynb #8186ea82
-FORMAT = 1  # of the folder; raised when an older version could not read it
+FORMAT = 2  # of the folder; raised when an older version could not read it
 LINEAR = ("majority", "tfidf", "features")  # approaches that are saved as arrays
 
 def approach_of(
@@ -160,14 +162,14 @@ def write_linear(
 # %% ../../nbs/production/01_artefacts.ipynb #c9f6810d
 def data_record(
     data, # DatasetDict, see load_data
-    source:str, # where it came from, as the user gave it
+    source:str, # where it came from, as the user gave it; see public_name
 ) -> dict: # JSON types only: `source`, `rows` and fingerprint of each split
     "What a model was made from"
     from emotion_nbdev.dataset import to_frame
     from emotion_nbdev.evaluation import samples_digest
     tables = {split: to_frame(rows) for split, rows in data.items()}
     return dict(
-        source=source,
+        source=public_name(source),
         rows={split: len(table) for split, table in tables.items()},
         fingerprint={split: samples_digest(table["text"], table["label"])
                      for split, table in tables.items()})
@@ -235,6 +237,8 @@ def write_artefact(
     _write_json(folder/"metrics.json", list(rows), indent=1)
     if messages:
         _write_json(folder/MESSAGES, messages, indent=0)
+    for path in folder.iterdir():  # some libraries write for their user alone
+        shutil.copymode(folder/"training.json", path)
     require_same_answers(classifier, folder)
 
 def save(
@@ -312,9 +316,11 @@ def _tfidf_rows(folder, name, record, arrays):
     if len(terms) != len(arrays.get("idf", ())) or len(set(terms)) != len(terms):
         raise InputError(
             f"{name}: vocabulary.json and head.safetensors do not match. Save the model again.")
+    from emotion_nbdev.classifiers import masked
     settings = record["settings"]
     vectorizer = TfidfVectorizer(
         ngram_range=tuple(settings["ngram_range"]),
+        preprocessor=masked if record["format"] > 1 else None,
         token_pattern=settings["token_pattern"], vocabulary=terms)
     vectorizer.idf_ = arrays["idf"]
     return vectorizer.transform
@@ -323,8 +329,8 @@ def _feature_rows(folder, name, record, arrays):
     "Texts to standardised features"
     from emotion_nbdev.features import FeatureExtractor
     settings = record["settings"]
-    extractor = FeatureExtractor(
-        str(folder), pooling=settings["pooling"], dtype=settings["dtype"]).fit()
+    extractor = FeatureExtractor(  # vectors of new messages are nobody else's business
+        str(folder), pooling=settings["pooling"], dtype=settings["dtype"], cache=False).fit()
     columns = arrays["coefficients"].shape[1]
     fits = extractor.model_.config.hidden_size == columns
     if not fits or "mean" not in arrays or "scale" not in arrays:

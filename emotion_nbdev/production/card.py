@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['MARKUP', 'JOINERS', 'PUBLISHED', 'COLUMNS', 'TYPES', 'LICENCES', 'LANGUAGES', 'BASELINES', 'one_line', 'escaped',
-           'public_name', 'published_rows', 'is_fine_tuned', 'eval_results', 'card_metadata', 'check_licence',
-           'check_languages', 'front_matter', 'check_metadata', 'confusion_image', 'render_card', 'write_card']
+           'published_rows', 'is_fine_tuned', 'eval_results', 'card_metadata', 'check_licence', 'check_languages',
+           'front_matter', 'check_metadata', 'confusion_image', 'render_card', 'write_card', 'address_card']
 
 # %% ../../nbs/production/03_card.ipynb #a187c380
 import difflib, io, json, math, os, re
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from ..dataset import EMOTIONS
 from emotion_nbdev.evaluation import (
     ledger, matrix_size, MEASURED, METRICS, plot_counts, with_interval,
 )
 from ..foundations.core import atomic_file, InputError
+from ..foundations.texts import public_name
 
 # %% ../../nbs/production/03_card.ipynb #93263927
 MARKUP = re.compile(r"""
@@ -38,21 +39,6 @@ def escaped(
 ) -> str: # for the middle of a Markdown line, or a cell of a table
     "Text that Markdown and HTML show as it is"
     return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", one_line(value))
-
-# %% ../../nbs/production/03_card.ipynb #02df5f8e
-def public_name(
-    source, # of data or a checkpoint: a path, an address, or a name
-) -> str:
-    "The last part of a path, an address without user and query, anything else as it is"
-    source = one_line(source)
-    if "://" in source:
-        return re.sub(r"(?<=://)[^/@]*@|[?#].*", "", source)
-    rooted = source.startswith(("/", "~", ".", "\\"))
-    with_drive = re.match(r"[A-Za-z]:[\\/]", source)
-    nested = source.count("/") > 1 and " " not in source
-    if rooted or with_drive or nested:
-        return PureWindowsPath(source).name or source
-    return source
 
 # %% ../../nbs/production/03_card.ipynb #b09d7378
 PUBLISHED = ("test", "validation")  # splits whose figures may stand in a card, the better first
@@ -436,3 +422,17 @@ def write_card(
         partial.write_bytes(image)
     with atomic_file(folder/"README.md") as partial:
         partial.write_bytes(text.encode("utf-8"))
+
+# %% ../../nbs/production/03_card.ipynb #31161b96
+def address_card(
+    folder, # of a model with its card
+    address:str, # what users load from now on, such as casey/moods
+):
+    "Let the code in a card load the model from another place; a card of somebody else stays"
+    path = Path(folder)/"README.md"
+    text = path.read_bytes().decode("utf-8")
+    line = f"model = {json.dumps(address, ensure_ascii=False)}"
+    moved = re.sub(r'^model = ".*"$', lambda _: line, text, count=1, flags=re.MULTILINE)
+    if moved != text:
+        with atomic_file(path) as partial:
+            partial.write_bytes(moved.encode("utf-8"))
