@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['mean_state', 'last_state', 'pool', 'reads_left_to_right', 'choose_pooling', 'accepted_columns', 'some_rows',
-           'encoder_batches', 'encoder_vectors', 'ExtractorSettings', 'loading', 'load_encoder', 'kept_vectors',
-           'FeatureExtractor']
+           'encoder_batches', 'encoder_vectors', 'ExtractorSettings', 'loading', 'require_weights', 'load_encoder',
+           'kept_vectors', 'FeatureExtractor']
 
 # %% ../nbs/03_features.ipynb #3fc2a339
 import inspect
@@ -194,6 +194,23 @@ def loading(
             f"{checkpoint}: cannot be loaded as {what} ({reason}). "
             "Choose a text encoder.") from None
 
+# %% ../nbs/03_features.ipynb #9e9e3cbd
+def require_weights(
+    missing, # names of weights that the files of a checkpoint lack
+    checkpoint, # what to call it
+    encoder:str="", # what names of the encoder's weights begin with; empty: all are its own
+    trained:bool=False, # nothing may be made anew; else the head, and the pooler before it
+):
+    "An `InputError` when a model would answer with random weights in place of trained ones"
+    def may_be_new(name):
+        of_head = encoder and not name.startswith(f"{encoder}.")
+        return of_head or ".pooler." in f".{name}"
+    lost = sorted(name for name in missing if trained or not may_be_new(name))
+    if lost:
+        raise InputError(
+            f"{checkpoint}: {len(lost)} of its weights are missing, such as {lost[0]}, and would "
+            "be random. Use a whole checkpoint.")
+
 # %% ../nbs/03_features.ipynb #bf133109
 def load_encoder(
     checkpoint, # see resolve_checkpoint
@@ -204,9 +221,10 @@ def load_encoder(
     folder = resolve_checkpoint(checkpoint)
     tokenizer = load_tokenizer(checkpoint)
     with quiet_transformers(), loading(checkpoint):
-        model = AutoModel.from_pretrained(
+        model, found = AutoModel.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True,
-            trust_remote_code=False)
+            trust_remote_code=False, output_loading_info=True)
+    require_weights(found["missing_keys"], checkpoint)
     require_same_vocabulary(tokenizer, model.config, checkpoint)
     return tokenizer, model.to(best_device()).eval()
 

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from .dataset import class_names
 from .evaluation import samples_digest
-from .features import encoder_batches, loading
+from .features import encoder_batches, loading, require_weights
 from .foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
 from emotion_nbdev.foundations.compute import (
     best_device, compute_dtype, computing, native_bfloat16, own_random_state,
@@ -199,9 +199,11 @@ def load_with_head(
     folder = resolve_checkpoint(checkpoint, revision)
     tokenizer = load_tokenizer(folder)
     with quiet_transformers(), loading(checkpoint, "a sequence classifier"):
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, found = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True,
-            trust_remote_code=False, **settings)
+            trust_remote_code=False, output_loading_info=True, **settings)
+    require_weights(  # without settings for a new head it has to be a trained one
+        found["missing_keys"], checkpoint, model.base_model_prefix, trained=not settings)
     require_same_vocabulary(tokenizer, model.config, checkpoint)
     model.config.pad_token_id = tokenizer.pad_token_id  # decoders have none
     return model.to(best_device()).eval(), tokenizer
@@ -468,19 +470,13 @@ def trained_names(
     config = json.loads((folder/"config.json").read_text(encoding="utf-8"))
     require_trained_head(checkpoint, config)
     by_number = config.get("id2label") or ["LABEL_0", "LABEL_1"]  # as the library has it
-    if isinstance(by_number, list):
-        by_number = dict(enumerate(by_number))
-    numbers = {str(name): int(number) for number, name in by_number.items()}
-    by_name = {name: int(number) for name, number in config.get("label2id", numbers).items()}
-    if len(numbers) < len(by_number) or by_name != numbers:
-        raise InputError(
-            f"{checkpoint}: id2label and label2id in its config.json name the outputs "
-            "differently, so nobody knows what it answers. Correct one of them.")
+    if isinstance(by_number, dict):
+        by_number = [by_number[number] for number in sorted(by_number, key=int)]
     record, classes = folder/"training.json", []
     if record.is_file():
         classes = json.loads(record.read_text(encoding="utf-8")).get("classes") or []
     typed = {str(label): label for label in classes}
-    return [typed.get(name, name) for name in numbers]
+    return [typed.get(name, name) for name in by_number]
 
 # %% ../nbs/07_fine_tuning.ipynb #b3f63ad8
 def recorded_settings(

@@ -208,3 +208,44 @@ def predict_few(tmp_path):
     (tmp_path/"few.csv").write_text("id,text\n1,fine\n2,late\n")
     process = subprocess.Popen([COMMAND, "predict", "--model", "model", "--input", "few.csv", "--output", "few-labelled.csv"], cwd=tmp_path)
     return os.wait4(process.pid, 0)[2].ru_maxrss
+
+
+@pytest.mark.parametrize("lost", ["classifier.weight", "bert.encoder.layer.1.output.dense.weight", "encoder.layer.1.output.dense.weight"])
+def test_missing_weights_are_not_made_up(saved, lost, tmp_path, tiny_checkpoint):
+    "A model whose file lacks a weight would answer with a random one"
+    from safetensors.numpy import load_file, save_file
+    approach, _, folder = saved
+    if (approach, lost.startswith("encoder")) not in (("fine-tuned", False), ("features", True)):
+        pytest.skip("not a weight of this model")
+    folder = copy_of(folder, tmp_path)
+    weights = load_file(folder/"model.safetensors")
+    del weights[lost]
+    save_file(weights, folder/"model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=f"1 of its weights are missing, such as {lost}"): load(folder)
+
+
+def test_what_is_loaded_is_what_it_claims(saved, tmp_path):
+    approach, _, folder = saved
+    if approach != "fine-tuned": pytest.skip("has no configuration of a classifier")
+    for change, message in (({"problem_type": "multi_label_classification"}, "answers another question"), ({"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}, "tells no classes apart"),
+                            ({"label2id": {"anger": 0, "joy": 1, "sadness": 2}}, "do not agree"), ({"id2label": {"0": "joy", "1": "joy", "2": "anger"}}, "two classes of one name")):
+        strange = copy_of(folder, tmp_path/str(list(change)))
+        config(strange, **change)
+        with pytest.raises(InputError, match=message): load(strange)
+    bare = copy_of(folder, tmp_path/"bare")
+    for path in bare.glob("*token*"): path.unlink()
+    with pytest.raises(InputError, match="no tokenizer in it"): load(bare)
+    small = copy_of(folder, tmp_path/"small")
+    tokenizer = json.loads((small/"tokenizer.json").read_text())
+    tokenizer["added_tokens"] += [dict(id=len(tokenizer["model"]["vocab"]) + number, content=f"<new{number}>", single_word=False, lstrip=False, rstrip=False, normalized=False, special=False) for number in range(3)]
+    (small/"tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(InputError, match="not of one model"): load(small)
+
+
+def test_a_dtype_has_its_effect_or_is_refused(saved):
+    approach, _, folder = saved
+    if approach in ("majority", "tfidf"):
+        with pytest.raises(InputError, match="dtype is for transformers"): load(folder, dtype="float32")
+    else:
+        assert load(folder, dtype="float32").predict(["fine"]).shape == (1,)
+    with pytest.raises(InputError, match="dtype 'int4' is not known"): load(folder, dtype="int4")
