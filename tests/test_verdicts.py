@@ -14,11 +14,13 @@ from emotion_nbdev.app.report import (
     trust,
 )
 from emotion_nbdev.beyond.comparison import (
+    VERDICTS,
     Gain,
     advice,
     compare_tricks,
     held_out_third,
     messages_needed,
+    plot_gain_and_cost,
     redrawn_scores,
     simultaneous_gains,
     training_of,
@@ -148,6 +150,13 @@ def test_the_winner_is_asked_once_more_and_the_table_ends_with_what_to_do():
     assert level.loc["good", "confirmed"] == "no" and level.loc["good", "confirmed_on"] == "test"
     assert level.loc["good", "n"] == 900
     assert "not confirmed on test" in advice(level.reset_index())[0]
+
+
+def test_the_picture_takes_any_verdict_and_any_name(tmp_path):
+    row = {f"gain macro_f1{end}": value for end, value in (("", 0.0), ("_low", -0.1), ("_high", 0.1))}
+    said = [dict(approach="features", trick=f"checkpoint a_$\\\\b{{_{one}", verdict=one, extra_seconds=1.0) | row
+            for one in VERDICTS]  # fmt: skip
+    plot_gain_and_cost(pd.DataFrame(said)).savefig(tmp_path / "gain.png")
 
 
 def test_copies_of_a_message_stand_on_one_side():

@@ -31,6 +31,7 @@ from ..features import FeatureExtractor
 from emotion_nbdev.foundations.core import (
     atomic_file, InputError, log, peak_memory, reset_peak, writing_into,
 )
+from ..foundations.figures import as_written
 from ..production.calibration import Temperature
 
 # %% ../../nbs/beyond/07_comparison.ipynb #2f63ab29
@@ -722,7 +723,9 @@ def _plot_gains(ax, part, colors):
     ax.axvline(0, color="grey", linewidth=1)
     ax.hlines(places, 100 * low, 100 * high, colors=colors)
     ax.scatter(100 * part["gain macro_f1"], places, s=25, c=colors, zorder=3)
-    ax.set(yticks=places, yticklabels=part["trick"], xlabel="gain in macro-F1, points")
+    names, style = as_written(part["trick"].tolist())
+    ax.set_yticks(places, names, **style)
+    ax.set(xlabel="gain in macro-F1, points")
     ax.grid(axis="y", alpha=.3)
 
 def _plot_costs(ax, part, colors):
