@@ -731,7 +731,7 @@ def _plot_gains(ax, part, colors):
 def _plot_costs(ax, part, colors):
     "A dot for each trick, on a scale that has room for saved seconds"
     ax.scatter(part["extra_seconds"], range(len(part)), s=25, c=colors, zorder=3)
-    ticks = [-100, 0, 100, 1000] if part["extra_seconds"].min() < -10 else [0, 10, 100, 1000]
+    ticks = [-100, 0, 1000] if part["extra_seconds"].min() < -10 else [0, 10, 100, 1000]
     ax.set_xscale("symlog", linthresh=10)
     ax.margins(x=.1)
     ax.set(xlabel="extra seconds of training", xticks=ticks, xticklabels=ticks)
