@@ -47,11 +47,12 @@ def class_f1(
     hits, true, called = sums
     return 2 * hits / np.maximum(true + called, 1)
 
+# %% ../nbs/05_evaluation.ipynb #5c1d70aa
 def sum_metrics(
     sums, # (3, ..., classes), see class_sums
-    seen=None, # (3, classes) of which these are redrawn; None: these are as observed
+    seen=None, # (3, classes) of which these are redrawn; None: of none
 ) -> dict: # `accuracy`, `macro_f1`, `weighted_f1`, each of shape (...)
-    "Metrics from sums; macro-F1 is the mean over the classes with a true message as observed"
+    "Metrics; macro-F1 is the mean over the classes with a true message"
     hits, true, called = sums
     f1, counted = class_f1(sums), true > 0
     if seen is not None:
@@ -66,10 +67,9 @@ def sum_metrics(
 
 def count_metrics(
     counts, # (..., classes, classes), see confusion_counts
-    seen=None, # (classes, classes) of which these are redrawn; None: these are as observed
 ) -> dict: # see sum_metrics
-    "Metrics from confusion counts; macro-F1 is the mean over the classes with a true message"
-    return sum_metrics(class_sums(counts), None if seen is None else class_sums(seen))
+    "Metrics from confusion counts"
+    return sum_metrics(class_sums(counts))
 
 # %% ../nbs/05_evaluation.ipynb #f5cebe94
 def class_report(
@@ -112,7 +112,8 @@ def cell_metrics(
     hits = cells[true == called]
     rows = np.concatenate([true[hits], classes + true, 2 * classes + called])
     columns = np.concatenate([hits, cells, cells])
-    adding = csr_matrix((np.ones(len(rows)), (rows, columns)), (3 * classes, len(cells)))
+    ones = np.ones(len(rows))
+    adding = csr_matrix((ones, (rows, columns)), (3 * classes, len(cells)))
     seen = (adding @ messages).reshape(3, classes)
     if drawn is None:
         return sum_metrics(seen)
@@ -149,8 +150,9 @@ def bootstrap_intervals(
     repetitions:int=2000,
     seed:int=42,
 ) -> dict: # metric -> (low, high)
-    "Bootstrap over messages (Efron and Tibshirani, 1993), on the scale of log-odds"
+    "Bootstrap over messages (Efron and Tibshirani, 1993), as log-odds"
     counts = np.asarray(counts)
+    n, hits = counts.sum(), np.trace(counts)
     true, called = counts.nonzero()
     messages = counts[true, called]
     drawn = [cell_metrics(true, called, messages, batch)
@@ -161,7 +163,7 @@ def bootstrap_intervals(
             values = np.concatenate([batch[name] for batch in drawn])
             intervals[name] = log_odds_interval(value, values, level)
         else:  # all right, or none
-            intervals[name] = wilson_interval(np.trace(counts), counts.sum(), level)
+            intervals[name] = wilson_interval(hits, n, level)
     return intervals
 
 # %% ../nbs/05_evaluation.ipynb #0311b848
@@ -320,7 +322,7 @@ def mean_interval(
 ) -> tuple: # (low, high)
     "95 % interval of a mean: t, corrected for skewness (Hall, 1992)"
     from scipy.stats import t as student
-    values = np.sort(np.asarray(values, dtype=float))  # their order must not matter
+    values = np.sort(np.asarray(values, dtype=float))  # any order gives the same
     n, mean = len(values), values.mean()
     gaps = values - mean
     variance = (gaps ** 2).mean()
@@ -616,24 +618,27 @@ def plot_confusion_matrix(
 def joint_counts(
     first:Answers,
     second:Answers, # to the same messages
-) -> pd.DataFrame: # one row a combination that occurs: `true`, `first`, `second`, `messages`
+) -> pd.DataFrame: # a row a combination: `true`, `first`, `second`, `messages`
     "How often each class was called what by each of two approaches"
-    said = {"true": first.labels, "first": first.predicted, "second": second.predicted}
-    names = np.unique(np.concatenate(list(said.values())))
-    table = pd.DataFrame({name: pd.Categorical(column, names) for name, column in said.items()})
-    return table.groupby(list(said), observed=True).size().reset_index(name="messages")
+    columns = [first.labels, first.predicted, second.predicted]
+    names = np.unique(np.concatenate(columns))
+    said = [pd.Categorical(column, names) for column in columns]
+    headings = ["true", "first", "second"]
+    table = pd.DataFrame(dict(zip(headings, said)))
+    found = table.groupby(headings, observed=True).size()  # those that occur
+    return found.reset_index(name="messages")
 
 # %% ../nbs/05_evaluation.ipynb #b2923335
 def gains(
     joint:pd.DataFrame, # see joint_counts
     drawn=None, # (draws, rows of joint), see redrawn; None: as observed
 ) -> dict: # `accuracy`, `macro_f1`, each of shape (draws,) or ()
-    "Metrics of the second approach less those of the first, over the same classes"
-    true, first, second = (
-        joint[name].cat.codes.to_numpy(int) for name in ("true", "first", "second"))
+    "Metrics of the second approach less those of the first"
     messages = joint["messages"].to_numpy()
-    before = cell_metrics(true, first, messages, drawn)
-    after = cell_metrics(true, second, messages, drawn)
+    places = [joint[name].cat.codes.to_numpy(int)
+              for name in ("true", "first", "second")]
+    before = cell_metrics(places[0], places[1], messages, drawn)
+    after = cell_metrics(places[0], places[2], messages, drawn)
     return {name: after[name] - before[name] for name in ("accuracy", "macro_f1")}
 
 # %% ../nbs/05_evaluation.ipynb #65db2f72

@@ -70,7 +70,7 @@ def class_panels(
 def plot_density_by_class(
     plane, # (n, 2), see project
     labels, # n label names
-    names, # class names, one panel each, in this order; of many the 15 most frequent
+    names, # class names, a panel each; of many the 15 most frequent
     gridsize:int=20, # hexagons across
 ):
     "Hexagonal density of each class, one scale for all; returns the figure"
