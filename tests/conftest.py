@@ -1,14 +1,20 @@
 "What several tests need: the command as users call it, small data, and one full run on the embedded corpus."
 import os, subprocess, sys, tempfile
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from forked import commanded
+
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # a closed port: no test asks the real Hub
 os.environ.pop("HF_HUB_OFFLINE", None)
 os.environ.setdefault("EMOTION_CACHE", tempfile.mkdtemp())  # features of tests are not kept in the home folder
 
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))  # where that server finds forked.py
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(["forked"])
 COMMAND = Path(sys.executable).parent/"emotion-nbdev"
 ROWS = {"anger": ["you charged me twice and hung up", "stop parking across my gate", "another lie from the same office"],
         "joy": ["we won in the last minute", "the cast is off and I can dance", "first salary and first sofa"],
@@ -16,8 +22,17 @@ ROWS = {"anger": ["you charged me twice and hung up", "stop parking across my ga
 
 
 def call(*arguments, cwd, **environment):
-    "Run the command line in a process of its own"
-    return subprocess.run([COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
+    "Run the command line in a process of its own; one whose libraries are imported already, unless they have to see another environment"
+    arguments = list(map(str, arguments))
+    if environment or os.environ.get("PLAIN"):
+        return subprocess.run([COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder)/name) for name in ("stdout", "stderr")]
+        process = PROCESSES.Process(target=commanded, args=(arguments, str(cwd), paths))
+        process.start()
+        process.join(1500)
+        assert process.exitcode is not None, arguments
+        return subprocess.CompletedProcess(arguments, process.exitcode, *(Path(path).read_text(encoding="utf-8", errors="surrogateescape") for path in paths))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import typer
 _TRICKS = {
     "features": (
         "majority, tfidf, tfidf-every-sign, up-sampling, down-sampling, even-sampling, "
-        "class-weights, logit-adjustment, cls-pooling, two-layers, hand-made, searched-head, "
+        "class-weights, logit-adjustment, mean-and-cls, two-layers, hand-made, searched-head, "
         "with-tfidf, vote-with-tfidf, stack-with-tfidf, without-suspects"),
     "fine-tuned": (
         "smoothing-0, smoothing-0.05, smoothing-0.2, even-sampling, weighted-loss, focal-loss, "
@@ -805,13 +805,14 @@ def _points(value): return f"{100 * value:+.1f}"
 
 def _trick_cells(row, rare):
     "What is printed of a trick: percent reached, points gained"
-    gain = ""
+    from emotion_nbdev.beyond.comparison import in_points
+    gains = ["", ""]
     if row["trick"] != "plain":
-        ends = f"{_points(row['gain macro_f1_low'])}, {_points(row['gain macro_f1_high'])}"
-        gain = f"{_points(row['gain macro_f1'])} [{ends}]"
+        gains = [in_points(row, metric=metric) for metric in ("macro_f1", "accuracy")]
+    seeds = "any" if row["training"] == "the same with every seed" else str(row["seeds"])
     return [
-        row["trick"], row["verdict"].removesuffix(" at this size"), str(row["seeds"]),
-        f"{100 * row['accuracy']:.1f}", f"{100 * row['macro_f1']:.1f}", gain,
+        row["trick"], row["verdict"].removesuffix(" at this size"), seeds,
+        f"{100 * row['accuracy']:.1f}", f"{100 * row['macro_f1']:.1f}", *gains,
         *(_points(row[f"gain F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}",
     ]
 
@@ -821,23 +822,25 @@ def _show_tricks(
 ):
     "Print what each trick of an approach reaches in percent, and what it gains in points"
     gains = [f"gain {name}" for name in rare]
-    columns = ["trick", "pays?", "seeds", "accuracy", "macro-F1", "gain [95 %]", *gains, "extra s"]
+    columns = ["trick", "pays?", "seeds", "accuracy", "macro-F1", "macro-F1 gain",
+               "accuracy gain", *gains, "extra s"]
     for approach, part in table.groupby("approach"):
         _say(f"\n{approach}")
         _show_table(columns, [_trick_cells(row, rare) for _, row in part.iterrows()])
 
 # %% ../../nbs/app/03_cli.ipynb #44409baf
-def _write_comparison(table, validation, rare, output_dir):
+def _write_comparison(table, rare, output_dir):
     "Table and picture into the folder, and the table on stdout"
-    from emotion_nbdev.beyond.comparison import plot_gain_and_cost
+    from emotion_nbdev.beyond.comparison import advice, plot_gain_and_cost
     table.to_json(output_dir/"comparison.json", orient="records", indent=1, double_precision=6)
     if set(table["trick"]) - {"plain", "majority"}:
         picture = plot_gain_and_cost(table)
         picture.savefig(output_dir/"gain_and_cost.png", dpi=150, metadata={"Software": None})
     _say(
-        f"Validation, n={len(validation):,}, in percent; "
-        "gains over the plain recipe of the approach in points:")
+        f"{table['chosen_on'].iloc[0]}, n={table['n'].iloc[0]:,}, in percent; gains over the "
+        "plain recipe of the approach in points, with 95 % intervals for all tricks at once:")
     _show_tricks(table, rare)
+    for line in advice(table): _say(f"\n{line}")
     _say(f"\nTable and picture: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #6ec7f740
@@ -856,6 +859,8 @@ def _compare(
     preset:_Preset = None,
     train_file:_TrainFile = None,
     validation_file:_ValidationFile = None,
+    test_file:_option(Optional[str], rich_help_panel="The data", help=(
+        "test rows, on which the best trick is measured once more")) = None,
     dataset:_DatasetName = None,
     config:_Config = None,
     columns:_Columns = None,
@@ -883,7 +888,7 @@ def _compare(
         checkpoint = model or get_preset(preset).checkpoint
         for name in (checkpoint, *(other or [])): resolve_checkpoint(name)
         data = load_data(
-            dataset, train_file, validation_file, None, preset,
+            dataset, train_file, validation_file, test_file, preset,
             text_column, label_column, max_train_samples, seed, _names(columns), config)
         drawn = list(range(seed, seed + seeds))
         with reserved(output_dir):
@@ -895,7 +900,7 @@ def _compare(
         validation = to_frame(data["validation"])
         rare = rare_classes(to_frame(data["train"])["label"])
         table = trick_table(cells, validation, rare)
-        if not table.empty: _write_comparison(table, validation, rare, output_dir)
+        if not table.empty: _write_comparison(table, rare, output_dir)
 
 # %% ../../nbs/app/03_cli.ipynb #0edd66de
 def _share(value): return f"{round(value, 2) + 0:.2f}"  # never -0.00

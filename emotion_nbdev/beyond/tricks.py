@@ -105,8 +105,8 @@ combining_trick("features", "logit-adjustment", "class imbalance",
                 adjusted_answers, [("features", "plain")])
 
 # %% ../../nbs/beyond/06_tricks.ipynb #d1727bed
-@trick("features", "cls-pooling", "several views")
-def _cls_pooling(checkpoint, names, seed):
+@trick("features", "mean-and-cls", "several views")
+def _mean_and_cls(checkpoint, names, seed):
     first_token = FeatureExtractor(checkpoint, pooling="cls")
     return side_by_side([FeatureExtractor(checkpoint), first_token])
 

@@ -1,0 +1,29 @@
+"A process that runs the command line: what it imports is imported once for all tests, by the server that is forked for each."
+import os, sys
+
+import emotion_nbdev.app.report
+import emotion_nbdev.beyond.check
+import emotion_nbdev.beyond.comparison
+import emotion_nbdev.beyond.label_noise
+import emotion_nbdev.production.artefacts
+import emotion_nbdev.production.batches
+import emotion_nbdev.production.card
+import transformers.models.auto.modeling_auto
+import transformers.models.bert.modeling_bert
+import transformers.trainer
+
+
+def commanded(arguments, folder, paths):
+    "`emotion-nbdev ARGUMENTS` in a folder, with stdout and stderr into two files"
+    from emotion_nbdev.app.cli import main
+    os.chdir(folder)
+    for number, path in enumerate(paths, 1):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+    sys.stdin = open(os.devnull)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8", errors="surrogateescape") for number in (1, 2))
+    sys.argv = ["emotion-nbdev", *arguments]
+    try:
+        main()
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
