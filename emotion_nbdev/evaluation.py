@@ -560,16 +560,21 @@ def list_confusions(
     most:int=15, # rows of the list
 ):
     "Bars of the pairs that are confused most often"
-    shown, style = as_written(names)
+    shown, style = as_written(names, 18)
     totals, wrong = counts.sum(axis=1), counts - np.diag(np.diag(counts))
-    side = ax.inset_axes([1.08, 0, .6, .96])
+    ax.set_anchor("W")
+    if ax.figure.get_layout_engine():
+        ax.figure.get_layout_engine().set(w_pad=.12)  # inches: letters differ with the dpi
+    ax.figure.draw_without_rendering()
+    ax.figure.set_layout_engine("none")  # the matrix stays; the list takes the room beside it
+    side = ax.inset_axes([1.06, 0, .5, .96])
     for place, cell in enumerate(np.argsort(-wrong, axis=None, kind="stable")[:most]):
         true, called = divmod(cell, len(counts))
         often = wrong[true, called]
         if often:
             said = f"{shown[true]} → {shown[called]}: {often:,} of {totals[true]:,}"
             side.barh(place, often, height=.25, color="#4a90c4")
-            side.text(0, place - .2, said, fontsize=9, **style)
+            side.text(0, place - .2, said, fontsize=8, **style)
     side.set(ylim=(most - .5, -1), xlim=(0, max(1, wrong.max())))
     side.set_title("confused most often", fontsize=10, loc="left")
     side.axis("off")
@@ -596,11 +601,11 @@ def plot_counts(
     ax.set(xlabel="predicted", ylabel="true (messages)")
     (title,), style = as_written([title], 80)
     ax.set_title(title, **style)
-    if many:
-        list_confusions(ax, counts, names)
     name_axes(ax, names, totals)
     if not many:
         write_shares(ax, shares)
+    elif len(ax.figure.axes) == 1:
+        list_confusions(ax, counts, names)
     return ax
 
 # %% ../nbs/05_evaluation.ipynb #7d5d4407

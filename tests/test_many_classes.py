@@ -1,5 +1,6 @@
 "From two classes to two hundred: one set of classes for macro-F1, memory, and figures that can be read"
 
+import io
 import logging
 import time
 import tracemalloc
@@ -31,6 +32,7 @@ from emotion_nbdev.evaluation import (
     sum_metrics,
 )
 from emotion_nbdev.foundations import figures
+from emotion_nbdev.production.card import confusion_image
 from emotion_nbdev.projection import plot_density_by_class
 
 
@@ -227,3 +229,12 @@ def test_a_umap_figure_of_many_classes_stays_on_a_page():
     assert max(plot_density_by_class(plane, labels, names).get_size_inches()) <= 12
     assert max(matrix_size(names)) <= 12
     plt.close("all")
+
+
+def test_the_image_of_a_card_of_many_classes_is_whole():
+    "Nothing but white at its edges"
+    names = [f"a fairly long intent with number {number}" for number in range(77)]
+    image = confusion_image(np.eye(77, dtype=int) * 9 + np.eye(77, k=3, dtype=int), names)
+    pixels = plt.imread(io.BytesIO(image))[..., :3]
+    for edge in (pixels[:, 0], pixels[:, -1], pixels[0], pixels[-1]):
+        assert edge.min() == 1
