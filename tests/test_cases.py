@@ -326,3 +326,23 @@ def test_nothing_steers_the_terminal(command, tmp_path):
                       ("errors", "--model", "model", "--data", "train.csv", "--split", "train"), ("check", "--train-file", "no\x1b[31m.csv")):
         done = command(*arguments)
         assert "\x1b" not in done.output and ("\\u001b" in done.output or arguments[0] == "train"), arguments
+
+
+@pytest.mark.parametrize("label", ["+", "-", "@home", "=a", "'quoted", "3", "-1", "true", "caf\u00e9"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_any_label_survives_a_correction(label, ending, tmp_path):
+    "Listed, edited (here by a spreadsheet that saves with semicolons), applied: one label changes, whatever it looks like"
+    from emotion_nbdev.beyond.label_noise import suspects, write_suspects
+    from emotion_nbdev.evaluation import Answers
+    from emotion_nbdev.production.batches import write_table
+    frame = pd.DataFrame({"text": [f"mail {number}" for number in range(8)], "label": [label, "other"] * 4})
+    write_table(frame, tmp_path/f"data{ending}", defuse=False)
+    classes = sorted({label, "other"})
+    given = Answers("judge", "train", frame["text"], frame["label"], np.tile([.6, .4], (8, 1)), classes)
+    write_suspects(suspects(given), tmp_path/"list.csv", 8)
+    listed = pd.read_csv(tmp_path/"list.csv", dtype=str, keep_default_na=False)
+    first = listed.index[listed["row"] == "2"][0]  # row 2 is called `other`
+    listed.loc[first, "new_label"] = listed["label"][listed["row"] == "1"].iloc[0]
+    listed.to_csv(tmp_path/"edited.csv", sep=";", index=False)
+    apply_decisions(tmp_path/"edited.csv", tmp_path/f"data{ending}", tmp_path/f"new{ending}")
+    assert read_table(tmp_path/f"new{ending}")["label"].tolist() == [label, label, *[label, "other"] * 3]

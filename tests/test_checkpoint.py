@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hub_server import Fault, HubServer
 
-from emotion_nbdev.foundations import checkpoints
+from emotion_nbdev.foundations import checkpoints, patience
 from emotion_nbdev.foundations.checkpoints import (
     DamagedError,
     EMBEDDED_CHECKPOINT,
@@ -324,12 +324,12 @@ def test_patience_ends(remote, monkeypatch):
     clock = iter(range(0, 100_000, 40))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     remote.faults = [Fault("info", 503, 1000, {"Retry-After": "60"})]
-    assert "in trouble (503)" in refused() and remote.steps.count("info") < checkpoints.TRIES
+    assert "in trouble (503)" in refused() and remote.steps.count("info") < patience.TRIES
     monkeypatch.undo()
 
 
 def test_who_never_answers(remote, monkeypatch):
-    monkeypatch.setattr(checkpoints, "ANSWER_WITHIN", 0.2)
+    monkeypatch.setattr(patience, "ANSWER_WITHIN", 0.2)
     remote.faults = [Fault("info", "late", 1000)]
     started = time.monotonic()
     assert "no answer from" in refused() and time.monotonic() - started < 5

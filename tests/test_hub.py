@@ -149,7 +149,7 @@ def test_a_pull_request_is_made_once(hub, folder):
 
 @pytest.mark.parametrize("what", [503, "cut", "lost", "late"])
 def test_a_pull_request_in_doubt_is_not_made_twice(hub, folder, what, monkeypatch):
-    if what == "late": monkeypatch.setattr("emotion_nbdev.foundations.checkpoints.ANSWER_WITHIN", .3)
+    if what == "late": monkeypatch.setattr("emotion_nbdev.foundations.patience.ANSWER_WITHIN", .3)
     hub.create("robin/moods")
     hub.faults = [Fault("commit", what)]
     plan = plan_push(folder, "robin/moods", create_pr=True)
@@ -207,7 +207,7 @@ def test_one_corrupted_download_is_repeated(hub, folder):
 
 
 def test_an_answer_that_never_comes(hub, folder, monkeypatch):
-    monkeypatch.setattr("emotion_nbdev.foundations.checkpoints.ANSWER_WITHIN", .2)
+    monkeypatch.setattr("emotion_nbdev.foundations.patience.ANSWER_WITHIN", .2)
     hub.faults = [Fault("commit", "late")]
     push(plan_push(folder, "casey/moods"), folder)
     assert len(hub.pushed("casey/moods")) == 1

@@ -7,8 +7,8 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from emotion_nbdev.app.ladder import Climb
+from emotion_nbdev.error_analysis import slices
 from emotion_nbdev.app.report import (
-    corrected_slices,
     draw_figures,
     render_report,
     trust,
@@ -247,7 +247,7 @@ def test_kinds_of_message_are_weak_by_chance_in_one_report_of_twenty_at_most():
         texts = [" ".join(rng.choice(WORDS, rng.integers(2, 9))) for _ in range(300)]
         labels = np.where(rng.random(300) < 0.75, "joy", "love")  # right or wrong, whatever the text
         given = Answers("some", "validation", texts, labels, np.tile([0, 0, 1.0, 0], (300, 1)), NAMES)
-        table = corrected_slices(given)
+        table = slices(given)
         assert len(table) > 8
         flagged.append((table["high"] < table.loc["all", "accuracy"]).any())
     assert np.mean(flagged) <= 0.06

@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['PLANE_SAMPLES', 'LEGIBLE', 'PRECISION', 'UNSEEN', 'plot_plane', 'FigureFolder', 'draw_classes', 'draw_data',
-           'draw_answers', 'draw_figures', 'trust', 'no_promise', 'corrected_slices', 'render_report', 'write_report']
+           'draw_answers', 'draw_figures', 'trust', 'no_promise', 'render_report', 'write_report']
 
 # %% ../../nbs/app/02_report.ipynb #2594d65d
 import base64, json, re
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
 from datasets import DatasetDict
 
 from .ladder import Climb
@@ -20,7 +19,7 @@ from emotion_nbdev.dataset import (
 )
 from ..error_analysis import by_loss, confused_pairs, excerpt, slices, sortable_table
 from emotion_nbdev.evaluation import (
-    Answers, ledger, METRICS, plot_confusion_matrix, plot_reliability,
+    ledger, METRICS, plot_confusion_matrix, plot_reliability,
 )
 from ..features import FeatureExtractor
 from ..foundations.core import log
@@ -176,20 +175,6 @@ def _embedded(path):
     "A PNG as an address that carries it"
     return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode()
 
-def corrected_slices(
-    given:Answers, # to validation
-    tokenizer=None, # see slices
-) -> pd.DataFrame: # see slices; `low`, `high`: 95 % for all kinds at once
-    "Kinds of message, with intervals that allow for their number (Bonferroni; Dunn, 1961)"
-    from scipy.stats import binomtest
-    table = slices(given, tokenizer)
-    level = 1 - .05 / max(1, len(table) - 1)  # all is no kind
-    for kind, row in table.drop(index="all", errors="ignore").iterrows():
-        hits = int(round(row["accuracy"] * row["n"]))
-        ends = binomtest(hits, int(row["n"])).proportion_ci(level, method="wilson")
-        table.loc[kind, ["low", "high"]] = tuple(ends)
-    return table
-
 def _about_data(data):
     "What the page says of the data: a row a class, a column a split"
     counts = class_distribution(data).reset_index(names="class")
@@ -212,7 +197,7 @@ def _about_errors(climb):
     given = climb.answers[climb.best, "validation"]
     tokenizer = getattr(climb.classifiers.get("fine-tuned"), "tokenizer_", None)
     return dict(
-        slices=_written(corrected_slices(given, tokenizer)),
+        slices=_written(slices(given, tokenizer)),
         pairs=_written(confused_pairs(given).head(10 if len(climb.names) <= LEGIBLE else 50)),
         messages=sortable_table(excerpt(by_loss(given))))
 

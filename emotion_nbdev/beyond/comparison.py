@@ -139,11 +139,13 @@ def comparison_plan(
     checkpoint, # of the encoder
 ) -> dict: # JSON types only
     "What a comparison is about"
+    from emotion_nbdev.foundations.cache import fingerprint
+    from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
     plan = {}
     for split in data:
         rows = to_frame(data[split])
         plan[split] = samples_digest(rows["text"], rows["label"])
-    return plan | dict(checkpoint=str(checkpoint))
+    return plan | dict(checkpoint=fingerprint(resolve_checkpoint(checkpoint)))
 
 def open_comparison(
     folder, # gets `cells/` and plan.json; may hold those of an earlier start

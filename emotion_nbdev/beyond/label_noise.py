@@ -117,10 +117,12 @@ def read_decisions(
     label_column:str="label",
 ) -> pd.DataFrame: # `row` (from 1), `text`, `label`, `new_label`: those that change
     "What a person decided; an `InputError` for the first line that does not fit the data"
+    known = sorted(set(rows[label_column].astype(str).str.strip()))
     listed = _read_list(suspects_path)
+    for column in ("label", "new_label"):
+        listed[column] = [_unguarded(label, known) for label in listed[column]]
     changes = (listed["new_label"] != "") & (listed["new_label"] != listed["label"])
     decided = listed[changes]
-    known = sorted(set(rows[label_column].astype(str).str.strip()))
     for line, entry in zip(decided.index + 2, decided.itertuples(index=False)):
         wrong = _misfit(entry, rows, text_column, label_column)
         if not wrong and (decided["row"] == entry.row).sum() > 1:
@@ -130,6 +132,11 @@ def read_decisions(
         if wrong:
             raise InputError(f"{suspects_path}, line {line}: {wrong}. Nothing was written.")
     return decided.assign(row=decided["row"].astype(int)).reset_index(drop=True)
+
+def _unguarded(label, known):
+    "A label without the apostrophe that keeps a spreadsheet from running it, see safe_cell"
+    plain = label.removeprefix("'")
+    return plain if plain in known and label not in known else label
 
 def _read_list(path):
     "The list of suspects, its labels without blanks around them"

@@ -5,19 +5,16 @@
 # %% auto #0
 __all__ = ['PICKLES', 'RUNS_CODE', 'ATTENTION', 'UNREAD', 'LARGEST_JSON', 'DEEPEST_JSON', 'TOKENIZER_JSON', 'WIDTHS',
            'INNER_WIDTHS', 'LAYERS', 'HEADS', 'EXPERTS', 'MOST', 'LARGEST_HEADER', 'EXPONENTS', 'MOST_FILES',
-           'EMBEDDED_CHECKPOINT', 'EMBEDDED_REVISION', 'SHA256', 'INSTALL_EMBEDDED', 'CONNECT_WITHIN', 'ANSWER_WITHIN',
-           'TRIES', 'LONGEST_WAIT', 'PATIENCE', 'UNREACHABLE', 'NO_HUB', 'nested_settings', 'is_foreign_attention',
-           'leaves_folder', 'is_weights_name', 'setting_trouble', 'index_trouble', 'json_depth', 'read_json',
-           'size_trouble', 'labels_trouble', 'config_trouble', 'settings_trouble', 'json_trouble', 'read_header',
-           'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'file_trouble', 'allowed_roots',
-           'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums', 'root_failure',
-           'status_of', 'is_passing', 'limit_client', 'limited_client', 'asked_wait', 'patiently', 'hub_trouble',
+           'EMBEDDED_CHECKPOINT', 'EMBEDDED_REVISION', 'SHA256', 'INSTALL_EMBEDDED', 'nested_settings',
+           'is_foreign_attention', 'leaves_folder', 'is_weights_name', 'setting_trouble', 'index_trouble', 'json_depth',
+           'read_json', 'size_trouble', 'labels_trouble', 'config_trouble', 'settings_trouble', 'json_trouble',
+           'read_header', 'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'file_trouble',
+           'allowed_roots', 'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums',
            'explain_download', 'DamagedError', 'damaged_files', 'download_checkpoint', 'given_folder', 'model_folder',
            'resolve_checkpoint']
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #0db53368
-import hashlib, json, logging, os, re, time
-from contextlib import contextmanager
+import hashlib, json, os, re
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
@@ -25,6 +22,9 @@ from math import prod
 from pathlib import Path
 
 from .core import InputError, log
+from emotion_nbdev.foundations.patience import (
+    hub_trouble, is_passing, limited_client, patiently, status_of, UNREACHABLE,
+)
 from .sources import PRESETS
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #5890e32c
@@ -455,168 +455,6 @@ def check_sums(
                 f"{folder/name}: sha256 is {found[:12]}…, should be "
                 f"{published[:12]}…; the file is damaged. {again}")
     return folder
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #a73919a4
-def root_failure(
-    error:Exception, # raised by the client
-) -> Exception: # the answer with a status, or the failed connection, behind it
-    "What the client wrapped"
-    from huggingface_hub.errors import HTTPError
-    while not isinstance(error, HTTPError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-def status_of(
-    failure:Exception,
-):
-    "Status of the answer; None when there was no answer"
-    return getattr(getattr(failure, "response", None), "status_code", None)
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #79c797ac
-def is_passing(
-    failure:Exception, # see root_failure
-) -> bool:
-    "Whether asking again may help: too many requests, trouble of the Hub, no or half an answer"
-    from huggingface_hub.errors import (
-        HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled)
-    status = status_of(failure)
-    if status is not None:
-        return status in (408, 429) or status >= 500
-    if isinstance(failure, (LocalTokenNotFoundError, OfflineModeIsEnabled)):
-        return False
-    if isinstance(failure, OSError) and not isinstance(failure, (ConnectionError, TimeoutError)):
-        return failure.errno is None  # the client's; others are about the disk
-    return isinstance(failure, (HTTPError, OSError, json.JSONDecodeError))
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #7051a0dd
-CONNECT_WITHIN = 5  # seconds until the Hub picks up
-ANSWER_WITHIN = 120  # seconds that the Hub may take before it says something
-TRIES = 5  # of a step
-LONGEST_WAIT = 120  # seconds between two tries
-PATIENCE = 300  # seconds for all tries of a step together
-
-class _Limits:
-    "Hooks of the client: no request after the time is up, no repetitions by the client"
-    def __init__(self, until):
-        self.until = until # time.monotonic()
-
-    def before(self, request):
-        left = min(self.until - time.monotonic(), ANSWER_WITHIN)
-        if left <= 0:
-            raise TimeoutError(f"{PATIENCE} seconds are over")
-        limits = dict(connect=CONNECT_WITHIN, read=left, write=left, pool=left)
-        given = request.extensions.get("timeout", {})
-        request.extensions["timeout"] = {
-            kind: min(seconds, given.get(kind) or seconds) for kind, seconds in limits.items()}
-
-    def after(self, response):
-        from huggingface_hub.utils import hf_raise_for_status
-        if response.status_code in (408, 429) or response.status_code >= 500:
-            response.read()
-            hf_raise_for_status(response)
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #fdd4361d
-def limit_client(
-    until:float, # time.monotonic() after which nothing is asked
-):
-    "Limits for the client's session; a failed connection has left a new one"
-    from huggingface_hub import get_session
-    limits, session = _Limits(until), get_session()
-    ours = {"request": limits.before, "response": limits.after}
-    session.event_hooks = {
-        event: [hook for hook in hooks if not _is_limit(hook)] + [ours[event]]
-        for event, hooks in session.event_hooks.items()}
-
-def _is_limit(hook):
-    return isinstance(getattr(hook, "__self__", None), _Limits)
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #d2cde0c6
-class _Relay(logging.Handler):
-    "Takes what the Hub's client reports into our log: one line, no signatures in addresses"
-    def emit(self, record):
-        first_line = record.getMessage().partition("\n")[0]
-        log.warning(re.sub(r"\?\S+", "", first_line))
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #ce9f00f2
-@contextmanager
-def limited_client():
-    "The Hub's client with its reports in our log, see `patiently`; all as before in the end"
-    from huggingface_hub import get_session
-    theirs = logging.getLogger("huggingface_hub")
-    handlers, propagate = theirs.handlers, theirs.propagate
-    hooks = get_session().event_hooks
-    theirs.handlers, theirs.propagate = [_Relay()], False
-    try:
-        yield
-    finally:
-        theirs.handlers, theirs.propagate = handlers, propagate
-        get_session().event_hooks = hooks
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #bd7219bf
-def asked_wait(
-    failure:Exception, # see root_failure
-):
-    "Seconds that the Hub asks to wait, in Retry-After or RateLimit; None when it asks for none"
-    headers = getattr(getattr(failure, "response", None), "headers", {})
-    retry_after = headers.get("Retry-After", "").strip()
-    if retry_after.isdigit():
-        return int(retry_after)
-    limit = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
-    return int(limit[1]) if limit else None
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #a4312259
-def patiently(
-    call, # without arguments; asks the Hub's client
-    doing:str, # what the call does, for the log
-    explain, # makes an `InputError` of a failure, see root_failure
-    passing=is_passing, # whether asking again may help
-):
-    "Call until it succeeds, as often and as long as that may help, see `PATIENCE`"
-    until = time.monotonic() + PATIENCE
-    for attempt in range(TRIES):
-        limit_client(until)
-        try:
-            return call()
-        except InputError:
-            raise
-        except Exception as error:  # whatever the client makes of an answer that is none
-            failure = root_failure(error)
-        wait = asked_wait(failure) or 2**attempt
-        last = attempt == TRIES - 1 or time.monotonic() + wait > until
-        if not passing(failure) or last or wait > LONGEST_WAIT:
-            raise explain(failure) from None
-        kind = status_of(failure) or type(failure).__name__
-        log.warning(f"{doing}: {kind}. Trying again in {wait} s.")
-        time.sleep(wait)
-
-# %% ../../nbs/foundations/03_checkpoints.ipynb #1cc0c24d
-UNREACHABLE = ("ConnectError", "ConnectTimeout")  # names of errors of the HTTP client
-NO_HUB = (json.JSONDecodeError, LookupError, TypeError, AttributeError, AssertionError)
-
-def hub_trouble(
-    failure:Exception, # see root_failure
-) -> str: # None: it is about what was asked for
-    "What a failure of the Hub or of the way to it means, and what to do about it"
-    from huggingface_hub import constants
-    status, seconds, hub = status_of(failure), asked_wait(failure), constants.ENDPOINT
-    if status == 429:
-        wait = f"{seconds} seconds" if seconds else "some minutes"
-        return f"too many requests (429). Wait {wait}, then run the command again."
-    if status:
-        trouble = f"the Hub is in trouble ({status}). Run the command again later."
-        return trouble if is_passing(failure) else None
-    kind = type(failure).__name__
-    if kind in UNREACHABLE:
-        return f"{hub} cannot be reached ({kind}). Check the network, then run the command again."
-    if "Timeout" in kind:
-        return (f"no answer from {hub} within {ANSWER_WITHIN} seconds. "
-                "Run the command again when the connection is better.")
-    if isinstance(failure, NO_HUB):
-        return (f"{hub} answers, but not as the Hub does. Check HF_ENDPOINT, and whether the "
-                "network wants you to log in first.")
-    if is_passing(failure):
-        return (f"the connection to {hub} failed ({kind}). "
-                "Check the network, then run the command again.")
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #40f2df92
 def explain_download(

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .core import InputError, log
+from .patience import hub_trouble, is_passing, limited_client, patiently
+from .texts import plain_label
 
 # %% auto #0
 __all__ = ['ENDINGS', 'SHEETS', 'HALVES', 'DELIMITERS', 'ENOUGH', 'LONGEST', 'FEW', 'SWALLOWS', 'NEVER_CLOSED', 'TXT_HEADER',
@@ -849,7 +851,13 @@ def require_labels(
             f"{source}, row {_first(several)}: {column} is a list; this project gives each"
             " message one label. Keep one, or make a row for each."
         )
-    names = [str(label).strip() for label in labels]
+    measured = labels.map(lambda value: isinstance(value, float) and not value.is_integer())
+    if measured.any():
+        raise InputError(
+            f"{source}, row {_first(measured)}: {column} is {labels[measured].iloc[0]}; labels are"
+            " classes, not measurements. Give names, such as ranges of the value."
+        )
+    names = [plain_label(str(label)) for label in labels]
     nothing = Counter(name for name in names if name.lower() in NULL_LIKE)
     for name, times in nothing.items():
         log.warning(f"{source}: {times:,} labels are {name!r}, which looks like a missing value")
@@ -992,7 +1000,6 @@ def _load_hub(name, config, revision):
     # else a HEAD request goes to a further host
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     from datasets import load_dataset
-    from emotion_nbdev.foundations.checkpoints import limited_client, patiently
     require_hub(name)
     with limited_client():
         return patiently(
@@ -1003,12 +1010,10 @@ ABSENT = (FileNotFoundError, ValueError)  # what is asked for is not there, or i
 
 def _may_pass(failure):
     "Whether it may help to ask for a dataset again"
-    from emotion_nbdev.foundations.checkpoints import is_passing
     return not isinstance(failure, ABSENT) and is_passing(failure)
 
 def _explain_dataset(failure, name):
     "Why a dataset cannot be read, and what to do about it"
-    from emotion_nbdev.foundations.checkpoints import hub_trouble
     if found := re.search(r"\[.*\]", str(failure)) if "onfig" in str(failure) else None:
         names = ", ".join(re.findall(r"'([^']*)'", found[0]))
         return InputError(f"{name} has the configurations {names}. Choose one with --config.")

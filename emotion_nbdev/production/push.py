@@ -26,9 +26,12 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from emotion_nbdev.foundations.checkpoints import (
-    dangers, given_folder, hub_trouble, limited_client, patiently, PICKLES, root_failure, status_of,
+    dangers, given_folder, PICKLES,
 )
 from ..foundations.core import InputError, log
+from emotion_nbdev.foundations.patience import (
+    hub_trouble, limited_client, patiently, root_failure, status_of,
+)
 from ..foundations.sources import read_utf8
 from ..hub import File, is_same, read_sums
 
