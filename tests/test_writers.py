@@ -1,5 +1,6 @@
 "What is written: reads back the same everywhere, runs in no spreadsheet, is whole after any death, and one bad record holds up nothing."
 import csv, io, json, os, random, shutil, subprocess, sys
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -209,6 +210,16 @@ def test_one_that_comes_while_the_file_is_labelled_stays_too(tmp_path, small_par
     assert (tmp_path/"out.rejected.jsonl").read_text() == "mine\n" and not (tmp_path/"out.csv").exists()
 
 
+def test_a_death_while_the_parts_are_removed(tmp_path, small_parts, monkeypatch):
+    half_done(tmp_path, ".csv")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(batches.shutil, "rmtree", mock.Mock(side_effect=KeyboardInterrupt))
+        label_file(DOUBT, tmp_path/"in.jsonl", tmp_path/"out.csv")
+    same_as_whole(tmp_path, ".csv")
+    with pytest.raises(InputError, match="out.csv exists already"): label_file(DOUBT, tmp_path/"in.jsonl", tmp_path/"out.csv")
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_two_files_of_one_stem_share_the_name_of_what_is_set_aside(tmp_path):
     (tmp_path/"in.jsonl").write_text('{"text": "fine"}\n{"text": " "}\n')
     with reserved(tmp_path/"out.rejected.jsonl"):
@@ -251,12 +262,34 @@ def test_a_bad_record_is_set_aside_with_its_text(tmp_path, kind, ending):
 
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("kind", ODD)
-def test_odd_values_go_into_every_format(tmp_path, kind, ending):
+@pytest.mark.parametrize("size", [1, 2048])
+def test_odd_values_go_into_every_format(tmp_path, kind, ending, size, monkeypatch):
+    monkeypatch.setattr(batches, "RECORDS_PER_PART", size)
     values = ODD[kind]
     (tmp_path/"in.jsonl").write_text("".join(json.dumps({"text": "fine", "more": value}) + "\n" for value in values))
     assert label_file(DOUBT, tmp_path/"in.jsonl", tmp_path/f"out{ending}") == (len(values), 0)
     found = [value.tolist() if hasattr(value, "tolist") else value for value in read_table(tmp_path/f"out{ending}")["more"]]
     for value, other in zip(values, found): assert other == value or str(other) in (str(value), json.dumps(value)) or value is None and other == "", (value, other)
+
+
+json_values = st.recursive(st.none() | st.booleans() | st.integers(-2**70, 2**70) | st.sampled_from([2**53 + 1, 2**63, -1]) | st.floats() | strings, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(strings, inner, max_size=2), max_leaves=5)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(values=st.lists(json_values, min_size=1, max_size=6))
+def test_no_value_of_json_stops_a_labelling(ending, tmp_path_factory, values):
+    folder = tmp_path_factory.mktemp("any")
+    (folder/"in.jsonl").write_text("".join(json.dumps({"text": "fine", "more": value}) + "\n" for value in values))
+    with mock.patch.object(batches, "RECORDS_PER_PART", 2): assert label_file(DOUBT, folder/"in.jsonl", folder/f"out{ending}") == (len(values), 0)
+    assert len(read_table(folder/f"out{ending}")) == len(values)
+
+
+def test_json_has_no_numbers_that_are_none(tmp_path):
+    pq.write_table(pa.table({"text": ["NaN", "b", "c"], "more": [float("nan"), float("-inf"), .5]}), tmp_path/"in.parquet")
+    label_file(DOUBT, tmp_path/"in.parquet", tmp_path/"out.jsonl")
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path/"out.jsonl").read_text().splitlines()]
+    assert [(row["text"], row["more"]) for row in rows] == [("NaN", None), ("b", "-Infinity"), ("c", .5)]
 
 
 @pytest.mark.parametrize("ending", WRITERS)
@@ -362,3 +395,9 @@ def test_rows_set_aside_are_exit_code_1(tmp_path, model):
     for ending in WRITERS:
         done = call("predict", "--model", model, "--input", "in.jsonl", "--output", f"out{ending[1:]}{ending}", cwd=tmp_path)
         assert done.returncode == 1 and "1 record could not be labelled" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_sample_of_the_torture(tmp_path):
+    from torture import Place, torture
+    right, wrong = torture(Place(tmp_path, records=6_000), seed=8, turns=2, kinds=["labelling", "two_at_once"])
+    assert right == {"labelling": 1, "two_at_once": 1} and not wrong, wrong

@@ -17,7 +17,7 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
-from ..foundations.core import InputError, atomic_file, log, reserved
+from ..foundations.core import InputError, atomic_file, hidden_neighbour, log, reserved
 from ..foundations.sources import HALVES, file_kind, parquet_schema, records, spell_out
 
 # %% ../../nbs/production/07_batches.ipynb #f7f0b2d8
@@ -92,8 +92,14 @@ def _arrow_text(value):
         return str(value)
 
 def to_json(value) -> str:
-    "One line of JSON"
-    return json.dumps(value, ensure_ascii=False, default=plain_value)
+    "One line of JSON, which has no NaN (null) and nothing infinite (text)"
+    line = json.dumps(value, ensure_ascii=False, default=plain_value)
+    if "NaN" in line or "Infinity" in line:
+        line = json.dumps(json.loads(line, parse_constant=_finite), ensure_ascii=False)
+    return line
+
+def _finite(constant):
+    return None if constant == "NaN" else constant
 
 def cell(
     value,
@@ -511,7 +517,9 @@ def _finish(folder, parts, output, rejected):
         log.warning(f"{records} could not be labelled, see {rejected_of(output).name}")
     check_output(output)
     os.replace(whole, output)
-    shutil.rmtree(folder)
+    done = hidden_neighbour(output)  # who reserves the name next removes it after a death
+    os.rename(folder, done)
+    shutil.rmtree(done)
 
 def _require_unchanged(parts, plan, source, plan_now):
     "An `InputError` when the source, or a part, is no longer what it was"
@@ -534,10 +542,8 @@ def label_file(
 ) -> tuple: # (records labelled, records set aside)
     "Label a file of any size; killed and started again, it goes on"
     output = Path(output)
-    check_output(output)
-    _check_aside(output)
     with reserved(output), reserved(rejected_of(output)):
-        check_output(output)  # somebody may have finished it meanwhile
+        check_output(output)
         _check_aside(output)
         return _label_parts(
             classifier, source, output, text_column, model, columns)
