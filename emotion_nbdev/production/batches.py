@@ -370,10 +370,11 @@ def _parts_folder(output, plan):
     folder.mkdir(exist_ok=True)
     for left in folder.glob(".*.partial-*"):
         left.unlink()
-    noted = _json_of(folder/"plan.json")
+    noted = _noted_plan(folder/"plan.json")
     if noted is None:
         with atomic_file(folder/"plan.json") as partial:
-            partial.write_text(json.dumps(plan), encoding="utf-8")
+            text = json.dumps({"plan": plan, "sum": _sum_of_plan(plan)})
+            partial.write_text(text, encoding="utf-8")
     elif noted != plan:
         raise InputError(
             f"{folder} holds the parts of another labelling that was not finished."
@@ -388,6 +389,17 @@ def _json_of(path):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
+        return None
+
+def _sum_of_plan(plan):
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+def _noted_plan(path):
+    "The plan that a file holds; None where it is not there or not whole"
+    noted = _json_of(path)
+    try:
+        return noted["plan"] if noted["sum"] == _sum_of_plan(noted["plan"]) else None
+    except (KeyError, TypeError):
         return None
 
 def _plan_of(source, text_column, model, columns):
@@ -423,8 +435,7 @@ def sealed(
     rejected:int, # records
 ) -> dict:
     "What tells a part that is whole from any other"
-    made_by = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-    return dict(plan=made_by, labelled=labelled, rejected=rejected,
+    return dict(plan=_sum_of_plan(plan), labelled=labelled, rejected=rejected,
                 answers=_sum_of(part.answers), aside=_sum_of(part.aside))
 
 def counts_of(
