@@ -10,7 +10,7 @@ $(VENV)/.installed: constraints.txt settings.ini setup.py
 	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --use-pep517 --editable ".[embedded,onnx,openvino,improve,dev]"
 	@touch $@
 
-.PHONY: help install run test bench notebooks export docs preview clean
+.PHONY: help install run test bench results torture notebooks export docs preview clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
 install: $(VENV)/.installed  ## make .venv and install the pinned versions
@@ -20,6 +20,10 @@ test: install  ## everything that proves the project
 	PATH="$(BIN):$$PATH" tools/check.sh
 bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3 SIZE=distilbert
 	"$(BIN)/python" benchmarks/bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3) --size $(or $(SIZE),embedded)
+results: install  ## record the published figures anew: make results DATA=folder of the public dataset
+	"$(BIN)/python" tools/results.py $(if $(DATA),--data "$(DATA)")
+torture: install  ## kills, interrupts, hostile folders and a Hub with faults: make torture MINUTES=30
+	"$(BIN)/python" tests/torture.py --minutes $(or $(MINUTES),30)
 notebooks: install  ## execute the notebooks in place and store their outputs
 	PATH="$(BIN):$$PATH" python tools/execute.py
 export: install  ## clean the notebooks, export the modules, write README.md

@@ -82,12 +82,12 @@ def masked(
     return re.sub(r"\d", "0", ADDRESS.sub(" address ", text.lower()))
 
 def fewest_messages(
-    wanted:int, # None: 2 from fifty messages on, else 1
+    wanted:int, # None: 2 from a thousand messages on, else 1
     messages:int, # to train on
 ) -> int:
     "In how many messages a term must be to count"
     if wanted is None:
-        return 2 if messages >= 50 else 1
+        return 2 if messages >= 1000 else 1
     return wanted
 
 # %% ../nbs/06_classifiers.ipynb #8c8f0754

@@ -17,7 +17,7 @@ def home(tmp_path_factory, tiny_checkpoint):
     folder = tmp_path_factory.mktemp("home")/"annapetersen"
     folder.mkdir()
     shutil.copytree(tiny_checkpoint, folder/"tiny")
-    rows = "".join(f"{text} on day {number},{label}\n" for number in range(8) for label, texts in ROWS.items() for text in texts)
+    rows = "".join(f"{text} on day {number},{label}\n" for number in range(112) for label, texts in ROWS.items() for text in texts)
     (folder/"train.csv").write_text(f"text,label\n{PRIVATE},anger\n{rows}")
     (folder/"validation.csv").write_text("text,label\n" + "".join(f"{text} again,{label}\n" for label, texts in ROWS.items() for text in texts))
     handler = functools.partial(type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *rest: None}), directory=folder)

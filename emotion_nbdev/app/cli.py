@@ -92,6 +92,7 @@ def _end(number, frame):
 _CURES = {
     errno.ENOSPC: "Free some space and give the same command again.",
     errno.EDQUOT: "Free some space and give the same command again.",
+    errno.EFBIG: "Write to a place that takes larger files.",
     errno.EACCES: "Choose a place that you may read and write.",
     errno.EROFS: "Choose a place that you may write to.",
     errno.ENAMETOOLONG: "Choose a shorter name.",

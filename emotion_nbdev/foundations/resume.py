@@ -104,5 +104,7 @@ def unfinished_folder(
             "Add --resume to go on with it, or remove the folder.")
     if path.is_file():
         require_plan(path, plan)
+    elif resume:
+        log.warning(f"{output_dir}: nothing to go on with, so the training starts anew")
     write_plan(path, plan)
     return folder

@@ -569,24 +569,48 @@ def _python_values(column):
     try:
         return column.to_pylist()
     except (OverflowError, ValueError):
-        return list(column)
+        return [_python_value(value) for value in column]
+
+def _python_value(scalar):
+    "A value of Arrow; bytes of a text that are no UTF-8 as halves of characters"
+    import pyarrow as pa
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        if not pa.types.is_unicode(scalar.type) and not pa.types.is_large_unicode(scalar.type):
+            return scalar
+        return scalar.as_buffer().to_pybytes().decode(errors="surrogateescape")
+    except (OverflowError, ValueError):
+        return scalar
+
+def _parquet_row(number, record):
+    "A row of Parquet, and what is wrong with it"
+    row = Row(number, record, f"row {number}")
+    for name, value in record.items():
+        found = HALVES.search(value) if isinstance(value, str) else None
+        if found:
+            row.reason = f"{name} has a byte that is no UTF-8 ({spell_out(found[0])})"
+            row.cure = "Save the texts as UTF-8."
+    return row
 
 def _parquet_rows(path, columns, labelled):
     "Rows of Parquet"
     import pyarrow as pa
     import pyarrow.parquet as pq
-    number = 0
+    number, group = 0, None
     try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        _require_distinct(path, names)
-        for batch in file.iter_batches(1024):
-            for values in zip(*map(_python_values, batch.columns)):
-                number += 1
-                yield Row(number, dict(zip(names, values)), f"row {number}")
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            _require_distinct(path, names)
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(1024, row_groups=[group]):
+                    for values in zip(*map(_python_values, batch.columns)):
+                        number += 1
+                        yield _parquet_row(number, dict(zip(names, values)))
     except (pa.ArrowException, OSError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} is no readable Parquet file: {what}") from None
+        where = "" if group is None else f", row group {group + 1}, behind row {number:,}"
+        raise InputError(f"{path}{where} is no readable Parquet file: {what}") from None
 
 def parquet_schema(
     path, # of a file of any kind
