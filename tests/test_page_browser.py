@@ -43,12 +43,16 @@ def served(folder):
 
 
 def spread(classifier):
-    "After one epoch of random weights all answers are alike: let them differ"
-    head, names = classifier.model_.classifier, classifier.classes_.tolist()
-    order = [names.index(name) for _, name in sorted(classifier.model_.config.id2label.items())]
-    head.weight.data *= 1.5 / np.log(classifier.predict_proba(MESSAGES)).std(axis=0).mean()
-    means = np.log(classifier.predict_proba(MESSAGES)).mean(axis=0)
-    head.bias.data -= head.bias.data.new_tensor(means[order])
+    "After one epoch of narrow random weights all answers are alike: let them differ"
+    network, names = classifier.model_, classifier.classes_.tolist()
+    for name, weights in network.named_parameters():
+        if weights.ndim == 2 and "embeddings" not in name:
+            weights.data *= 8
+    logits = np.log(classifier.predict_proba(MESSAGES))
+    factor = 1.5 / logits.std(axis=0).mean()
+    means = [logits.mean(axis=0)[names.index(name)] for _, name in sorted(network.config.id2label.items())]
+    network.classifier.weight.data *= factor
+    network.classifier.bias.data = factor * (network.classifier.bias.data - network.classifier.bias.data.new_tensor(means))
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,7 @@ class Visitor:
     def __init__(self, browser, site, prepare=None):
         self.site, self.complaints = site, []
         self.tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+        self.tab.set_default_timeout(20_000)
         if prepare:
             self.tab.add_init_script(prepare)
         self.tab.context.route("**/*", self._route)
@@ -102,7 +107,15 @@ class Visitor:
         return self
 
     def type(self, text):
-        self.tab.fill("#message", text)
+        "As a paste does it, which is quick with many lines"
+        self.tab.fill("#message", "")
+        self.tab.evaluate("""text => {
+            const data = new DataTransfer();
+            data.setData("text", text);
+            const box = document.getElementById("message");
+            const paste = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+            if (box.dispatchEvent(paste)) { box.value = text; box.dispatchEvent(new Event("input")); }
+        }""", text)
 
     def until(self, condition, argument=None):
         "Wait; wait_for_function would need eval, which the page forbids"
@@ -115,7 +128,7 @@ class Visitor:
     def verdict(self, text):
         "The answer to one message, once its words are weighed"
         self.tab.fill("#message", "")
-        self.tab.wait_for_selector("#answer", state="hidden")
+        self.until("document.getElementById('answer').hidden && document.getElementById('many').hidden")
         self.type(text)
         self.until("!document.getElementById('answer').hidden && document.getElementById('words-said').textContent !== '…'")
         return self.tab.inner_text("#verdict")
@@ -123,7 +136,7 @@ class Visitor:
     def table(self, texts):
         "The rows of the file of answers to some messages"
         self.type("\n".join(texts))
-        self.tab.wait_for_selector("#download:enabled", timeout=30_000)
+        self.until(f"document.getElementById('count').textContent.startsWith('{len(texts):,} messages.')")
         with self.tab.expect_download() as waiting:
             self.tab.click("#download")
         with open(waiting.value.path(), encoding="utf-8", newline="") as file:
@@ -196,7 +209,7 @@ def test_examples_answer_by_keyboard(visitor):
 
 def test_lines_are_one_message_when_asked(visitor):
     visitor.type("we won\n\nnobody came")
-    visitor.tab.wait_for_selector("#download:enabled")
+    visitor.tab.wait_for_selector("#count >> text=2 messages.")
     assert visitor.tab.locator("#rows tr").count() == 2
     visitor.tab.uncheck("#by-line")
     visitor.tab.wait_for_selector("#answer", state="visible")
@@ -210,11 +223,10 @@ def test_hostile_text_does_no_harm(visitor, model):
     assert visitor.tab.locator("main img, main script").count() == 0
     names = visitor.tab.eval_on_selector_all("#bars .name", "all => all.map(one => one.textContent)")
     assert names == OnnxClassifier.load(model).classes_.tolist() and HOSTILE in names
-    for text in ("x" * 100_000, "so sad 😢 " * 11_111):
+    for text, cut in (("x" * 100_000, ""), ("so sad 😢 " * 11_111, "33,271 at the end of this message were not read.")):  # one unknown token, and many
         visitor.verdict(text)
-        assert "were not read" in visitor.tab.inner_text("#cut")
+        assert visitor.tab.inner_text("#cut").endswith(cut) and visitor.tab.is_visible("#cut") == bool(cut)
     risky = ["=cmd|' /C calc'!A0", " +1+1", "@SUM(1)", "-2", 'say "no", twice', "＝1", "\u200b=1"]
-    visitor.type("\n".join(risky))
     rows = visitor.table(risky)
     assert [row["text"] for row in rows] == ["'=cmd|' /C calc'!A0", "' +1+1", "'@SUM(1)", "-2", 'say "no", twice', "'＝1", "'\u200b=1"]
 
@@ -231,7 +243,7 @@ def test_everybody_can_read_it(visitor):
     found = []
     for text in ("we won, nobody lied to us in the end", "we won\nyou lied"):
         visitor.type(text)
-        visitor.tab.wait_for_selector("#download:enabled" if "\n" in text else "#words span", timeout=20_000)
+        visitor.tab.wait_for_selector("#count >> text=2 messages." if "\n" in text else "#words span")
         for width in (1400, 390):
             for scheme in ("light", "dark"):
                 visitor.tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")

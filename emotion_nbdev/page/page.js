@@ -4,6 +4,7 @@
 const BARS = 12;    // with more classes, the most probable ones are shown
 const SHOWN = 200;  // rows of the table; the file has all
 const WAIT = 150;   // milliseconds without a key until the model is asked
+const LONG = 5000;  // characters of a paste that the page does itself
 const SPEAK = 1000; // … until the answer is read out
 
 // as safe_cell in Python: what a spreadsheet could run gets an apostrophe
@@ -214,7 +215,8 @@ function ask() {
   asked = lines.length > 1 && part("by-line").checked ? lines : [text];
   if (!text.trim()) {
     part("answer").hidden = part("many").hidden = true;
-    return speak("");
+    speak("");
+    return worker.postMessage({ number });  // what it is at is not wanted any more
   }
   if (asked.length === 1) {
     part("words").replaceChildren();
@@ -308,6 +310,15 @@ async function start() {
 part("message").addEventListener("input", () => {
   clearTimeout(typing);
   typing = setTimeout(ask, WAIT);
+});
+// A browser's own pasting of thousands of lines takes seconds and more
+part("message").addEventListener("paste", (event) => {
+  const text = event.clipboardData?.getData("text") ?? "";
+  if (text.length < LONG) return;
+  event.preventDefault();
+  const box = part("message");
+  box.setRangeText(text.replaceAll("\r\n", "\n"), box.selectionStart, box.selectionEnd, "end");
+  ask();
 });
 part("by-line").addEventListener("change", ask);
 part("download").addEventListener("click", download);

@@ -152,7 +152,7 @@ async function one(text, number) {
 async function handle({ number, settings: given, text, texts }) {
   try {
     if (given) return postMessage(await load(given));
-    if (number !== newest) return;
+    if (number !== newest || (text ?? texts) === undefined) return;
     await (texts ? table(texts, number) : one(text, number));
   } catch (error) {
     postMessage({ number, trouble: String(error?.message ?? error) });
