@@ -36,6 +36,8 @@ function complain(text, code = "") {
   part("trouble").replaceChildren(text);
   if (code) part("trouble").append(element("code", code));
   part("trouble").hidden = false;
+  if (ready) return;
+  for (const section of document.querySelectorAll("main > section")) section.hidden = true;
 }
 
 function speak(text) {
@@ -285,8 +287,8 @@ function present() {
 async function start() {
   if (location.protocol === "file:") {
     return complain(
-      "Browsers do not let a page that was opened as a file load a model. Serve its folder, "
-      + "then open http://localhost:8000 :", "python -m http.server --directory THIS-FOLDER");
+      "Browsers do not let a page that was opened as a file load a model. Serve its folder by the "
+      + "command below, then open http://localhost:8000", "python -m http.server --directory THIS-FOLDER");
   }
   if (typeof WebAssembly !== "object" || typeof Worker !== "function") {
     return complain("This browser has no WebAssembly, by which the model runs, or it is switched "

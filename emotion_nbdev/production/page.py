@@ -43,7 +43,7 @@ def _training(record):
     number = (data.get("rows") or {}).get("train")
     if not number:
         return "What it was trained on is not recorded."
-    source = f" of {public_name(data['source'])}" if data.get("source") else ""
+    source = f" (source: {public_name(data['source'])})" if data.get("source") else ""
     return f"It was trained on {number:,} messages{source}."
 
 # %% ../../nbs/production/08_page.ipynb #9a6e0011
@@ -178,7 +178,7 @@ def _write_files(folder, model, settings):
 
 # %% ../../nbs/production/08_page.ipynb #9a6e001c
 EXAMPLES = (
-    "we won in the last minute 🎉",
+    "we won in the last minute 😃",
     "you charged me twice, AGAIN",
     "the house is so quiet without him",
     "what was that noise in the cellar?",
