@@ -272,7 +272,7 @@ def test_below_the_threshold_it_is_not_sure_and_a_temperature_softens(browser, m
     with served(write_page(model, tmp_path/"unsure", temperature=3, threshold=.95)) as site:
         visitor = Visitor(browser, site).come()
         assert visitor.verdict(text).startswith("Not sure; most probable is ")
-        assert "95%" in visitor.tab.inner_text("#about")
+        assert "below 95 %" in visitor.tab.inner_text("#about")
         row, _ = visitor.table([text, "again"])
     assert row["sure"] == "no" and visitor.complaints == []
     assert abs(float(row["score"]) - wanted.max()) < 1e-5

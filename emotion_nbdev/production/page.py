@@ -57,7 +57,8 @@ def about(
     "What visitors should know before they trust an answer"
     sure = ""
     if threshold is not None:
-        sure = f" Where its highest probability is below {threshold:.0%} it says \"not sure\"."
+        sure = (f" Where its highest probability is below {100 * threshold:.0f} %"
+                " it says \"not sure\".")
     return (
         f"{_figures(record.get('approach', 'fine-tuned'), rows)} {_training(record)} "
         f"It knows {len(classes)} classes and gives every message one of them, whatever the"
