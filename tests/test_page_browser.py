@@ -309,3 +309,32 @@ def test_without_a_server_or_webassembly_it_says_what_to_do(browser, page, tmp_p
         visitor.tab.goto(site)
         visitor.tab.wait_for_selector("#trouble >> text=model.onnx: 404")
         visitor.tab.close()
+
+
+def test_what_is_typed_while_it_loads_is_answered_once_it_can(browser, page):
+    with served(page) as site:
+        visitor = Visitor(browser, site)
+        visitor.tab.route("**/model.onnx", lambda route: (visitor.tab.wait_for_timeout(300), route.continue_()))
+        visitor.tab.goto(site)
+        visitor.tab.fill("#message", "we won")
+        assert visitor.tab.is_visible("#progress") and visitor.tab.is_hidden("#answer")
+        visitor.tab.wait_for_selector("#answer", state="visible")
+        assert visitor.tab.is_hidden("#loading") and visitor.complaints == []
+        visitor.tab.close()
+
+
+def test_of_many_classes_the_most_probable_are_shown(browser, tiny_checkpoint, tmp_path):
+    names = [f"class {number}" for number in range(14)]
+    texts = [f"{text} {name}" for name in names for text in ("we won", "you lied", "nobody came")]
+    labels = [name for name in names for _ in range(3)]
+    save(FineTunedClassifier(str(tiny_checkpoint), epochs=1).fit(texts, labels), tmp_path/"model")
+    export_onnx(tmp_path/"model", texts, labels)
+    classifier = OnnxClassifier.load(tmp_path/"model")
+    most = classifier.predict_proba(["we won"])[0].argsort()[::-1][:12]
+    with served(write_page(tmp_path/"model", tmp_path/"page")) as site:
+        visitor = Visitor(browser, site).come()
+        visitor.verdict("we won")
+        shown = visitor.tab.eval_on_selector_all("#bars .name", "all => all.map(one => one.textContent)")
+        assert shown == classifier.classes_[most].tolist()
+        assert visitor.tab.inner_text("#more") == "2 other classes are less probable."
+        visitor.tab.close()
