@@ -98,7 +98,7 @@ class TfidfClassifier(TextClassifierMixin, ClassifierMixin, BaseEstimator):
         C:float=1.0, # inverse strength of the SVM's regularisation
         token_pattern:str=r"(?u)\b\w\w+\b", # regular expression of a token
         class_weight="balanced", # rare classes count as much; None: each message
-        min_df:int=None, # messages that must have a term; None: see fewest_messages
+        min_df:int=None, # messages that must have a term; see fewest_messages
         seed:int=42, # of the solver and the folds
     ):
         self.ngram_range = ngram_range

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .foundations.core import InputError, log
+from .foundations.figures import as_written
 from emotion_nbdev.foundations.sources import (
     clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
 )
@@ -154,7 +155,8 @@ def held_out_rows(
     size = int(np.ceil(len(firsts) * share)) if share < 1 else share
     _require_enough(firsts, size, source)
     _, drawn = train_test_split(
-        np.arange(len(firsts)), test_size=share, stratify=firsts, random_state=seed)
+        np.arange(len(firsts)), test_size=share, stratify=firsts,
+        random_state=seed)
     return np.isin(numbers, drawn)
 
 # %% ../nbs/01_dataset.ipynb #593d41a4
@@ -164,7 +166,7 @@ def hold_out(
     share:float=.1, # of the texts
     seed:int=42,
 ) -> tuple: # (training rows, validation rows)
-    "Split a share off, see held_out_rows; an `InputError` when a class has one text"
+    "Split a share off; an `InputError` when a class has a single text"
     held = held_out_rows(frame["text"], frame["label"], share, seed, source)
     log.warning(
         f"no validation split: {share:.0%} of {source}, stratified by class, "
@@ -363,7 +365,10 @@ def plot_class_distribution(
     shares = counts / counts.sum()
     labels = [f"{count:,}  ({share:.1%})" for count, share in zip(counts, shares)]
     color = sns.color_palette("colorblind")[0]
-    sns.barplot(x=counts.values, y=list(counts.index), color=color, ax=ax)
+    names, style = as_written(counts.index)
+    sns.barplot(x=counts.values, y=names, color=color, ax=ax)
+    for name in ax.get_yticklabels():
+        name.set(**style)
     ax.bar_label(ax.containers[0], labels=labels, padding=3)
     ax.set(xlabel="training messages", ylabel="", xlim=(0, counts.max() * 1.27))
     sns.despine(ax=ax)
@@ -387,11 +392,15 @@ def plot_words_per_message(
     import seaborn as sns
     from matplotlib import pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
-    names = data.features["label"].names
+    names, style = as_written(data.features["label"].names)
+    shown = dict(zip(data.features["label"].names, names))
+    words = words_per_message(data).replace({"label": shown})
     color = sns.color_palette("colorblind")[9]  # light, so that the median is seen
     sns.boxplot(
-        words_per_message(data), x="words", y="label", order=names, color=color,
+        words, x="words", y="label", order=names, color=color,
         fliersize=2, linewidth=1, width=.6, ax=ax)
+    for name in ax.get_yticklabels():
+        name.set(**style)
     ax.set(xlabel="words per message", ylabel="", xlim=(0, None))
     sns.despine(ax=ax)
     return ax

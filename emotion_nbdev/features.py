@@ -260,7 +260,7 @@ class FeatureExtractor(
         return self
 
     def transform(self, texts):
-        "(texts, hidden); `truncation_`: what was cut, `cached_`: how many were kept"
+        "(texts, hidden); `truncation_`: what was cut, `cached_`: known"
         check_is_fitted(self)
         texts = as_texts(texts)
         encoded, self.truncation_ = encode(texts, self.tokenizer_, self.limit_)

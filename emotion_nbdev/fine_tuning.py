@@ -202,8 +202,9 @@ def load_with_head(
         model, found = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True,
             trust_remote_code=False, output_loading_info=True, **settings)
-    require_weights(  # without settings for a new head it has to be a trained one
-        found["missing_keys"], checkpoint, model.base_model_prefix, trained=not settings)
+    trained = not settings  # without settings for a new head
+    require_weights(
+        found["missing_keys"], checkpoint, model.base_model_prefix, trained)
     require_same_vocabulary(tokenizer, model.config, checkpoint)
     model.config.pad_token_id = tokenizer.pad_token_id  # decoders have none
     return model.to(best_device()).eval(), tokenizer
@@ -311,7 +312,8 @@ def train(
         plain = quick and arguments.bf16  # the fused kernel would be slower
         if quick:
             lighten(model)
-        with own_random_state(), quiet_transformers(), plain_attention(model, plain):
+        attention = plain_attention(model, plain)
+        with own_random_state(), quiet_transformers(), attention:
             trainer = make_trainer(  # seeds the random numbers
                 tokenizer, rows, validation_rows, arguments, loss, patience,
                 model=model)
@@ -516,7 +518,8 @@ def training_record(
     )
 
 # %% ../nbs/07_fine_tuning.ipynb #2067e754
-class FineTunedClassifier(TextClassifierMixin, ClassifierMixin, FineTuningSettings):
+class FineTunedClassifier(
+    TextClassifierMixin, ClassifierMixin, FineTuningSettings):
     "A transformer fine-tuned to classify texts, as a scikit-learn classifier"
     def fit(self, texts, labels, validation=None, checkpoints=None):
         "Train; `validation`, texts and labels, chooses the best epoch"
@@ -532,7 +535,8 @@ class FineTunedClassifier(TextClassifierMixin, ClassifierMixin, FineTuningSettin
         held_rows = held and training_rows(*parts, *held)
         self.in_force_ = settings_in_force(self, len(rows))
         self.history_ = train(
-            *parts, rows, held_rows, checkpoints=checkpoints, **self.for_training())
+            *parts, rows, held_rows, checkpoints=checkpoints,
+            **self.for_training())
         return self
 
     def _adopt(self, model, tokenizer, names):

@@ -106,7 +106,8 @@ class Truncation:
         return (
             f"{self.cut:,} of {self.texts:,} text{'s' * (not one)} "
             f"{'is' if one else 'are'} longer than {self.limit} tokens and "
-            f"{'was' if one else 'were'} cut; {self.tokens_lost:,} tokens were not read")
+            f"{'was' if one else 'were'} cut; "
+            f"{self.tokens_lost:,} tokens were not read")
 
 # %% ../nbs/02_tokenization.ipynb #3cbb43a8
 def cut_to(

@@ -12,6 +12,7 @@ from conftest import ROWS
 from emotion_nbdev.app.cli import app
 from emotion_nbdev.app.ladder import make_classifier
 from emotion_nbdev.production.artefacts import save
+from emotion_nbdev.production.graphs import export_onnx
 
 TEXTS = [f"{text} on day {number}" for number in range(6) for texts in ROWS.values() for text in texts]
 NAMES = [label for number in range(6) for label, texts in ROWS.items() for _ in texts]
@@ -41,6 +42,7 @@ def prepared(tmp_path_factory, tiny_checkpoint):
     save(make_classifier("features", str(tiny_checkpoint)).fit(TEXTS, NAMES), folder/"frozen")
     save(make_classifier("fine-tuned", str(tiny_checkpoint)).set_params(epochs=1).fit(TEXTS, NAMES), folder/"tuned")
     shutil.copy(folder/"README.md", folder/"tuned"/"README.md")
+    export_onnx(folder/"tuned", TEXTS, NAMES)
     return folder
 
 
@@ -56,6 +58,7 @@ BASES = {
     "export": ["tuned", *FILES],
     "inspect": ["tuned"],
     "cache": [],
+    "page": ["tuned", "--output-dir", "out"],
     "push": ["model", "casey/moods", "--dry-run"],
 }
 DATA = {"--preset": ("--preset", "nonsense"), "--train-file": ("--train-file", "other.csv"), "--validation-file": ("--validation-file", "test.csv"), "--test-file": ("--test-file", "test.csv"),
@@ -79,6 +82,7 @@ VARIANTS = {
                "--text-column": ("--text-column", "message"), "--label-column": ("--label-column", "mood"), "--seed": ("--seed", "7")},
     "export": {name: value for name, value in DATA.items() if name != "--test-file"} | {"model": ["model", *FILES], "--int8": ("--int8",), "--validation-file": ("--validation-file", "none.csv"), "--train-file": ("--train-file", "none.csv")},
     "cache": {"--clear": ("--clear",)},
+    "page": {"model": ["model", "--output-dir", "out"], "--output-dir": ("--output-dir", "tiny"), "--title": ("--title", "Moods"), "--revision": ("--revision", "main")},
     "inspect": {"model": ["frozen"], "--revision": ("--revision", "main")},
     "push": {"model": ["tuned", "casey/moods", "--dry-run"], "name": ["model", "no name", "--dry-run"], "--private": ("--private",), "--revision": ("--revision", "other"), "--create-pr": ("--create-pr",), "--yes": None, "--dry-run": None},
 }
@@ -110,7 +114,7 @@ def outcome(command, prepared, tmp_path):
         done = command(name, *arguments)
         assert "Traceback" not in done.output and not (done.exception and not isinstance(done.exception, SystemExit)), (done.output, done.exception)
         made = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and known.get(path) != path.read_bytes()}
-        readable = {file: unhurried(content.decode()) if not file.endswith((".png", ".safetensors", ".onnx")) else content for file, content in made.items()}
+        readable = {file: unhurried(content.decode()) if not file.endswith((".png", ".safetensors", ".onnx", ".wasm")) else content for file, content in made.items()}
         return done.exit_code, unhurried(done.stdout), unhurried(done.stderr), {file: content for file, content in readable.items() if not file.endswith((".png", ".sqlite", ".html", ".safetensors" if name == "run" else ".none"))}
     return of
 

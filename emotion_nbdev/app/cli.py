@@ -1093,6 +1093,22 @@ def _export(
             _export_folder(model, data["validation"], int8)
         _say(str(model/"model.onnx"))
 
+# %% ../../nbs/app/03_cli.ipynb #ad1a6439
+_EXAMPLES["page"] = "Examples:\n\nemotion-nbdev page my-run/model --output-dir my-page"
+
+@app.command("page", epilog=_EXAMPLES["page"])
+def _page(
+    model:_argument(str, help="a fine-tuned model with its graph: a folder or a name on the Hub"),
+    output_dir:_option(Path, help="new folder for the page"),
+    title:_option(str, help="heading of the page") = "Which label fits this message?",
+    revision:_Revision = None,
+):
+    "Write a page on which a model answers in the visitor's browser."
+    with _manners():
+        from emotion_nbdev.production.page import write_page
+        write_page(model, output_dir, title=title, revision=revision)
+        _say(f"Page: {output_dir}; serve it with: python -m http.server --directory {output_dir}")
+
 # %% ../../nbs/app/03_cli.ipynb #85bbae80
 def _inspection_verdict(found):
     "The last line about an inspected model"

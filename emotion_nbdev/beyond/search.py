@@ -144,7 +144,8 @@ def search_head(
 ):
     "An Optuna study of a head; its first trial is the plain recipe"
     from sklearn.pipeline import Pipeline
-    extractor, head = pipeline.named_steps["features"], Pipeline(pipeline.steps[1:])
+    extractor = pipeline.named_steps["features"]
+    head = Pipeline(pipeline.steps[1:])
     rarest(labels)
     cut = list(TextFolds(folds, seed).split(texts, labels))
     features = extractor.fit().transform(texts)
@@ -307,7 +308,8 @@ def search_fine_tuning(
     study = require_optuna().create_study(**settings)
     left = trials_left(study, trials)
     size = model.config.hidden_size
-    with tempfile.TemporaryDirectory() as folder, own_random_state(), quiet_transformers():
+    scratch = tempfile.TemporaryDirectory()
+    with scratch as folder, own_random_state(), quiet_transformers():
         arguments = trial_arguments(folder, size, epochs, seed)
         trainer = make_trainer(tokenizer, rows, held_rows, arguments,
                                model_init=lambda: new_model()[0])

@@ -49,10 +49,12 @@ def reserved(
     except Timeout:
         who = owner.read_text() if owner.is_file() else "another process"
         raise InputError(
-            f"{path} is being written by {who}. Wait for it, or choose another name.") from None
+            f"{path} is being written by {who}. "
+            "Wait for it, or choose another name.") from None
     try:
         if lock.lock_counter == 1:
-            owner.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
+            began = time.strftime("%H:%M:%S")
+            owner.write_text(f"process {os.getpid()}, since {began}")
             _remove_leftovers(path)
         yield
     finally:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from emotion_nbdev.foundations.checkpoints import (
-    dangers, download_checkpoint, explain_download, model_folder, PICKLES,
+    dangers, download_checkpoint, explain_download, limited_client, model_folder, patiently,
+    PICKLES,
 )
 from ..foundations.core import atomic_folder, InputError, log
-from ..foundations.patience import limited_client, patiently
 from emotion_nbdev.foundations.texts import (
     as_texts, public_name, sorted_labels, TextClassifierMixin,
 )
