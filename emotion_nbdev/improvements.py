@@ -16,7 +16,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.ensemble import StackingClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from .classifiers import EVERY_SIGN, TextPipeline
+from .classifiers import EVERY_SIGN, TextDoor, TextPipeline
 from .dataset import TextFolds
 from .error_analysis import EMOJI, NEGATION
 from .foundations.checkpoints import EMBEDDED_CHECKPOINT
@@ -314,19 +314,8 @@ def agreement_of(
     return np.array(shares)
 
 # %% ../nbs/10_improvements.ipynb #9041f20e
-class TextStacking(TextClassifierMixin, StackingClassifier):
+class TextStacking(TextDoor, StackingClassifier):
     "scikit-learn's stack, of classifiers of texts"
-    def fit(self, texts, labels):
-        "Train the members and the head"
-        return super().fit(*as_messages(texts, labels))
-
-    def predict_proba(self, texts):
-        "(number of texts, number of classes), columns in the order of `classes_`"
-        check_is_fitted(self)
-        texts = as_texts(texts)
-        if not texts:
-            return np.empty((0, len(self.classes_)))
-        return super().predict_proba(texts)
 
 # %% ../nbs/10_improvements.ipynb #27fe1ff6
 def stacking(

@@ -1,5 +1,7 @@
 "What several tests need: the command as users call it, small data, and one full run on the embedded corpus."
-import os, subprocess, sys, tempfile
+import functools, os, subprocess, sys, tempfile, threading, time
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,7 +26,7 @@ ROWS = {"anger": ["you charged me twice and hung up", "stop parking across my ga
 def call(*arguments, cwd, **environment):
     "Run the command line in a process of its own; one whose libraries are imported already, unless they have to see another environment"
     arguments = list(map(str, arguments))
-    if environment or os.environ.get("PLAIN"):
+    if environment:
         return subprocess.run([COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(Path(folder)/name) for name in ("stdout", "stderr")]
@@ -72,3 +74,22 @@ def full_run(tmp_path_factory):
     "`emotion-nbdev run` on the embedded corpus, as `make run` does it: (folder of the run, finished process)"
     folder = tmp_path_factory.mktemp("full")
     return folder/"emotion-run", call("run", cwd=folder)
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    "Nobody sleeps; what would have been slept"
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@contextmanager
+def served(folder):
+    "The address of `folder` on this machine"
+    handler = functools.partial(type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *given: None}), directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()

@@ -346,3 +346,17 @@ def test_any_label_survives_a_correction(label, ending, tmp_path):
     listed.to_csv(tmp_path/"edited.csv", sep=";", index=False)
     apply_decisions(tmp_path/"edited.csv", tmp_path/f"data{ending}", tmp_path/f"new{ending}")
     assert read_table(tmp_path/f"new{ending}")["label"].tolist() == [label, label, *[label, "other"] * 3]
+
+
+def test_rows_on_a_terminal_do_not_steer_it(tmp_path):
+    "`predict --input` without --output, on a terminal; a pipe gets the bytes as they are"
+    import os, pty
+    from conftest import call, COMMAND
+    save(make_classifier("tfidf").fit(TEXTS, np.array(LABELS)), tmp_path/"model")
+    (tmp_path/"new.csv").write_text("text\nfine \x1b[2J day\n")
+    ours, theirs = pty.openpty()
+    done = subprocess.run([COMMAND, "predict", "--model", "model", "--input", "new.csv"], cwd=tmp_path, stdout=theirs, stderr=subprocess.DEVNULL, timeout=120)
+    assert done.returncode == 0  # else nothing would be there to read
+    shown = os.read(ours, 10_000).decode()
+    assert "\x1b" not in shown and "fine \\u001b[2J day" in shown
+    assert "fine \x1b[2J day" in call("predict", "--model", "model", "--input", "new.csv", cwd=tmp_path).stdout

@@ -228,14 +228,6 @@ def test_hub_over_http_then_from_the_cache(hub, tiny_checkpoint, tmp_path):
 
 
 @pytest.fixture
-def waits(monkeypatch):
-    "Nobody sleeps; what would have been slept"
-    slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    return slept
-
-
-@pytest.fixture
 def remote(waits, tiny_checkpoint, tmp_path):
     "A Hub with faults on order that has the checkpoint `some/one`"
     with HubServer() as server:

@@ -1,9 +1,8 @@
 """Nothing is accepted and ignored: each option of each command changes what the command leaves, or is refused in one line; each parameter of a public function is read.
 
 The lists of options and functions are made from the program itself, so that a new one without its line below fails here by its name."""
-import ast, importlib, inspect, json, pkgutil, re, shutil, textwrap
+import ast, importlib, inspect, os, pkgutil, re, shutil, textwrap
 
-import numpy as np
 import pytest
 import typer
 
@@ -109,7 +108,6 @@ def outcome(command, prepared, tmp_path):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(prepared, folder)
         known = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        import os
         os.chdir(folder)
         done = command(name, *arguments)
         assert "Traceback" not in done.output and not (done.exception and not isinstance(done.exception, SystemExit)), (done.output, done.exception)

@@ -1,5 +1,5 @@
 "Pushing a model: the real client over HTTP against a Hub on loopback, and every way in which that can go wrong."
-import json, logging, os, random, signal, subprocess, sys, threading, time
+import logging, os, random, signal, subprocess, sys, threading
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +32,6 @@ def folder(tmp_path):
     (made/"config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
     write_weights(made/"model.safetensors", 16_000)
     return made
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    "Nobody sleeps; what would have been slept"
-    slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    return slept
 
 
 @pytest.fixture

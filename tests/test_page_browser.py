@@ -1,12 +1,10 @@
 "A model's page in a real browser: the answers of Python, no word to anybody, readable by all.  A machine without a browser says so."
-import csv, functools, json, re, shutil, threading
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import csv, json, re, shutil
 
 import numpy as np
 import pytest
 
-from conftest import ROWS
+from conftest import ROWS, served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if not CHROMIUM:
@@ -25,21 +23,6 @@ HOSTILE = '</script><script>document.title="taken"</script>'
 STARTS = ["we won", "WE LOST", "naïve café at the fjord", "so tired 😴😴", "🎉🎉 finally", "¿dónde está mi pedido?", "谢谢你", "شكرا جزيلا", "family 👨‍👩‍👧 first", "don't you dare", "@sam #late http://x.co", "<b>bold</b> & \"quoted\"", "=SUM(A1:A9)", "co\u0301mbining", "x" * 150]
 ENDS = ["", ", again", "!!! in the last minute", " and nobody came to the party, which is why we left before it rained", " " + "so very " * 70 + "sad", "\t… – “said” she ½ ﬁ ✓"]
 MESSAGES = [f"{start}{end}" for start in STARTS for end in ENDS]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@contextmanager
-def served(folder):
-    "The address of `folder` on this machine"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 def spread(classifier):

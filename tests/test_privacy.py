@@ -1,10 +1,9 @@
 "What a command leaves behind holds no key, no name of a folder, no token and no message."
-import functools, http.server, json, os, stat, subprocess, threading
+import stat
 
 import pytest
 
-from conftest import call, ROWS
-from emotion_nbdev.foundations.cache import cache_file
+from conftest import call, ROWS, served
 
 SECRETS = {"key of an address": b"SECRETKEY", "user of an address": b"secretuser", "name in a path": b"annapetersen", "token": b"hf_SECRETTOKEN", "private message": b"zyxwordle", "number": b"5550199"}
 PRIVATE = "zyxwordle rang 0171 5550199 and write to anna.petersen@mail.example"
@@ -20,11 +19,8 @@ def home(tmp_path_factory, tiny_checkpoint):
     rows = "".join(f"{text} on day {number},{label}\n" for number in range(112) for label, texts in ROWS.items() for text in texts)
     (folder/"train.csv").write_text(f"text,label\n{PRIVATE},anger\n{rows}")
     (folder/"validation.csv").write_text("text,label\n" + "".join(f"{text} again,{label}\n" for label, texts in ROWS.items() for text in texts))
-    handler = functools.partial(type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *rest: None}), directory=folder)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with served(folder) as address:
+        yield folder, address.rstrip("/")
 
 
 def left(folder):

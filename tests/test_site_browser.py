@@ -1,12 +1,9 @@
 "The pages in a real browser, wide and narrow, light and dark.  A machine without one says so."
 
-import functools
 import shutil
-import threading
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from conftest import served
 from site_pages import built, pages
 
 CHROMIUM = (
@@ -35,21 +32,6 @@ BAD = """<!doctype html><html lang="en"><title>bad</title><main>
 <h1 style="color: #bbb; background: #fff">pale</h1><div style="width: 2000px">wide</div>
 <img src="https://elsewhere.example/a.png"><script>throw Error("broken")</script></main></html>"""
 WHOLE = {"fine_tuning.html", "bad.html"}
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@contextmanager
-def served(folder):
-    "The address of `folder` on this machine"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")

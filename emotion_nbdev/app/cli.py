@@ -613,6 +613,15 @@ def _run(
                                         training.data["validation"])
         _show_run(climb, output_dir)
 
+# %% ../../nbs/app/03_cli.ipynb #92d15ed9
+class _Visible:
+    "Stdout that is a terminal: rows for eyes, so what would steer it is written out"
+    def write(self, text):
+        from emotion_nbdev.foundations.texts import visible
+        return sys.stdout.write(visible(text))
+
+    def __getattr__(self, name): return getattr(sys.stdout, name)
+
 # %% ../../nbs/app/03_cli.ipynb #3f4fb62f
 def _require_messages(
     texts:list, # of the command line
@@ -672,7 +681,8 @@ def _predict(
         next(records(input, text_column, names), None)  # a wrong name should not wait for the model
         classifier = load(model, revision, dtype)
         if not output: return label_stream(
-            classifier, input, sys.stdout, text_column, names)
+            classifier, input, _Visible() if sys.stdout.isatty() else sys.stdout,
+            text_column, names)
         answered_by = f"{model_digest(model, revision)} {dtype or 'as saved'}"
         labelled, rejected = label_file(
             classifier, input, output, text_column, answered_by, names)
