@@ -360,3 +360,12 @@ def test_rows_on_a_terminal_do_not_steer_it(tmp_path):
     shown = os.read(ours, 10_000).decode()
     assert "\x1b" not in shown and "fine \\u001b[2J day" in shown
     assert "fine \x1b[2J day" in call("predict", "--model", "model", "--input", "new.csv", cwd=tmp_path).stdout
+
+
+def test_why_no_row_can_be_labelled(command, tmp_path):
+    save(make_classifier("tfidf").fit(TEXTS, np.array(LABELS)), tmp_path/"model")
+    (tmp_path/"latin.csv").write_bytes("text\ncaf\u00e9\n".encode("latin-1"))
+    (tmp_path/"blank.csv").write_text('text,id\n"  ",1\n')
+    for name, why in (("latin.csv", "(row 1: byte 0xe9 is no UTF-8)"), ("blank.csv", "(row 1: text is '  ', no text)")):
+        done = command("predict", "--model", "model", "--input", name)
+        assert done.exit_code == 2 and f"{name} has no row that can be labelled {why}. " in done.stderr, done.stderr

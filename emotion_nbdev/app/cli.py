@@ -680,9 +680,9 @@ def _predict(
         if texts: return _show_answers(_require_messages(texts), load(model, revision, dtype))
         next(records(input, text_column, names), None)  # a wrong name should not wait for the model
         classifier = load(model, revision, dtype)
+        on_screen = sys.stdout and sys.stdout.isatty()
         if not output: return label_stream(
-            classifier, input, _Visible() if sys.stdout.isatty() else sys.stdout,
-            text_column, names)
+            classifier, input, _Visible() if on_screen else sys.stdout, text_column, names)
         answered_by = f"{model_digest(model, revision)} {dtype or 'as saved'}"
         labelled, rejected = label_file(
             classifier, input, output, text_column, answered_by, names)

@@ -260,6 +260,17 @@ def _common_type(known, values, kinds):
         return AS_JSON
 
 # %% ../../nbs/production/07_batches.ipynb #dce5d720
+def _first_good(source, text_column, columns):
+    "The first record that can be labelled; an `InputError` that says why there is none"
+    trouble = ""
+    for number, record, reason in records(source, text_column, columns):
+        if not reason:
+            return record
+        trouble = trouble or f" (row {number}: {reason})"
+    raise InputError(
+        f"{source} has no row that can be labelled{trouble}. Give a file in UTF-8 with a text in"
+        " each row.")
+
 def plan_columns(
     classifier, # fitted
     source, # see records
@@ -268,12 +279,7 @@ def plan_columns(
     columns=None, # see records
 ) -> dict: # column -> Arrow type, AS_JSON or None; in the order of the output
     "The columns of the output; an `InputError` when no row can be labelled"
-    everything = records(source, text_column, columns)
-    first = next((record for _, record, reason in everything if not reason), None)
-    if first is None:
-        raise InputError(
-            f"{source} has no row that can be labelled. Give a file with a text in each row."
-        )
+    first = _first_good(source, text_column, columns)
     schema = parquet_schema(source)
     kind = "folder" if Path(source).is_dir() else file_kind(source)
     if kind in (".json", ".jsonl", ".ndjson"):
