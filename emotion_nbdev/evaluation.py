@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['SPLITS', 'METRICS', 'MEASURED', 'confusion_counts', 'class_sums', 'class_f1', 'sum_metrics', 'count_metrics',
            'class_report', 'redrawn', 'cell_metrics', 'wilson_interval', 'log_odds_interval', 'bootstrap_intervals',
-           'samples_digest', 'Answers', 'answers', 'losses', 'calibration_error', 'reliability', 'plot_reliability',
-           'mean_interval', 'solved_error', 'calibration_interval', 'ledger_row', 'check_ledger', 'ledger',
-           'plot_counts', 'plot_confusion_matrix', 'joint_counts', 'gains', 'Comparison', 'mcnemar', 'compare',
-           'NoiseCeiling', 'noise_ceiling']
+           'samples_digest', 'Answers', 'answers', 'losses', 'brier_scores', 'calibration_error', 'reliability',
+           'plot_reliability', 'mean_interval', 'solved_error', 'calibration_interval', 'ledger_row', 'check_ledger',
+           'ledger', 'plot_counts', 'plot_confusion_matrix', 'joint_counts', 'gains', 'Comparison', 'mcnemar',
+           'compare', 'NoiseCeiling', 'noise_ceiling']
 
 # %% ../nbs/05_evaluation.ipynb #9ec1bc45
 import hashlib, json
@@ -20,6 +20,7 @@ import pandas as pd
 from .dataset import text_key
 from .foundations.core import InputError
 from .foundations.figures import as_written
+from .foundations.texts import label_name
 
 # %% ../nbs/05_evaluation.ipynb #786067aa
 def confusion_counts(
@@ -235,7 +236,7 @@ def check_answers(
     if unknown:
         raise InputError(
             f"{where}: the label {str(unknown[0])!r} is none of its classes "
-            f"({', '.join(classes)}).")
+            f"({', '.join(map(str, classes))}).")
 
 # %% ../nbs/05_evaluation.ipynb #934eb4fa
 def answers(
@@ -244,10 +245,11 @@ def answers(
     split:str, # one of `SPLITS`
     rows:pd.DataFrame, # its messages: `text` and `label`
 ) -> Answers:
-    "Let a classifier answer the messages of a split"
+    "Let a classifier answer the messages of a split; see label_name"
     probabilities = classifier.predict_proba(rows["text"].tolist())
-    return Answers(approach, split, rows["text"], rows["label"],
-                   probabilities, classifier.classes_)
+    labels = list(map(label_name, rows["label"]))
+    classes = list(map(label_name, classifier.classes_))
+    return Answers(approach, split, rows["text"], labels, probabilities, classes)
 
 # %% ../nbs/05_evaluation.ipynb #bf5edc0c
 def losses(
@@ -257,6 +259,14 @@ def losses(
     columns = pd.Index(answers.classes).get_indexer(answers.labels)
     rows = np.arange(len(columns))
     return -np.log(np.clip(answers.probabilities[rows, columns], 1e-15, None))
+
+# %% ../nbs/05_evaluation.ipynb #88ab3afd
+def brier_scores(
+    answers:Answers,
+) -> np.ndarray: # (n,), from 0 to 2
+    "Squared distance of each row of probabilities from the truth (Brier, 1950)"
+    truth = answers.labels[:, None] == answers.classes  # (n, classes)
+    return ((answers.probabilities - truth) ** 2).sum(axis=1)
 
 # %% ../nbs/05_evaluation.ipynb #d977a548
 def calibration_error(
@@ -424,11 +434,12 @@ def measured_metrics(
     "All metrics of a ledger row and their intervals"
     right = answers.predicted == answers.labels
     error, ends = calibration_interval(answers.probabilities.max(axis=1), right)
-    loss = losses(answers)
-    low, high = mean_interval(loss)
-    metrics = count_metrics(counts) | {"log_loss": loss.mean(), "calibration_error": error}
-    intervals = bootstrap_intervals(counts) | {
-        "log_loss": (max(0., low), high), "calibration_error": ends}
+    metrics, intervals = count_metrics(counts), bootstrap_intervals(counts)
+    means = {"log_loss": (losses(answers), np.inf), "brier": (brier_scores(answers), 2)}
+    for name, (values, highest) in means.items():
+        metrics[name] = values.mean()
+        intervals[name] = tuple(np.clip(mean_interval(values), 0, highest))
+    metrics["calibration_error"], intervals["calibration_error"] = error, ends
     return metrics, intervals
 
 # %% ../nbs/05_evaluation.ipynb #e60cd0e7
@@ -437,6 +448,7 @@ METRICS = {
     "macro_f1": "macro-F1",
     "weighted_f1": "weighted-F1",
     "log_loss": "log-loss",
+    "brier": "Brier score",
     "calibration_error": "calibration error",
 }  # column -> heading
 MEASURED = {

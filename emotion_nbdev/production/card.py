@@ -81,6 +81,7 @@ TYPES = {
     "macro_f1": ("f1", {"average": "macro"}),
     "weighted_f1": ("f1", {"average": "weighted"}),
     "log_loss": ("log_loss", None),
+    "brier": ("brier_score", None),
     "calibration_error": ("expected_calibration_error", None),
 }  # column -> (metric on the Hub, its arguments)
 
