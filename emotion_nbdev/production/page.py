@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_WORDS', 'ASSETS', 'OWN', 'VENDORED', 'EXAMPLES', 'about', 'page_settings', 'plain_tokenizer', 'vendored',
-           'write_page']
+           'read_ledger', 'page_files', 'write_page']
 
 # %% ../../nbs/production/08_page.ipynb #9a6e0005
 import hashlib, json, lzma, math, shutil
@@ -153,8 +153,11 @@ def _check_page(model, record, temperature, threshold):
             f"threshold {threshold} is no probability. Give a number above 0 and up to 1, "
             "or leave it out.")
 
-def _ledger(folder, model):
-    "The rows of metrics.json; none where there is no such file"
+def read_ledger(
+    folder:Path, # of a saved model
+    model, # what to call it in an error
+) -> list: # of rows, see ledger_row
+    "The rows of metrics.json, none where there is no such file; an `InputError`: it is damaged"
     path = folder/"metrics.json"
     if not path.is_file():
         return []
@@ -164,18 +167,27 @@ def _ledger(folder, model):
         raise InputError(
             f"{model}: its metrics.json is damaged. Save the model again.") from None
 
-def _write_files(folder, model, settings):
-    "The files of a page, into a folder that is there"
+def page_files(
+    folder:Path, # of a model with its graph
+    settings:dict, # see page_settings
+) -> dict: # name, perhaps in vendor/ -> bytes, or the path where it lies
+    "The files of a page; an `InputError` where one of others is damaged"
+    made = {name: ASSETS/name for name in OWN} | {GRAPH: folder/GRAPH}
+    made |= {f"vendor/{name}": vendored(name) for name in VENDORED}
+    made["tokenizer.json"] = plain_tokenizer(folder).encode()
+    sizes = {name: len(made[name]) for name in ("vendor/onnxruntime.wasm", "tokenizer.json")}
+    sizes[GRAPH] = made[GRAPH].stat().st_size
+    made["page.json"] = json.dumps(settings | dict(sizes=sizes)).encode()
+    return made
+
+def _write_files(folder, made):
+    "What `page_files` made, into a folder that is there"
     (folder/"vendor").mkdir()
-    for name in OWN:
-        shutil.copyfile(ASSETS/name, folder/name)
-    for name in VENDORED:
-        (folder/"vendor"/name).write_bytes(vendored(name))
-    (folder/"tokenizer.json").write_text(plain_tokenizer(model), encoding="utf-8")
-    shutil.copyfile(model/GRAPH, folder/GRAPH)
-    loaded = ("vendor/onnxruntime.wasm", "tokenizer.json", GRAPH)
-    sizes = {name: (folder/name).stat().st_size for name in loaded}
-    (folder/"page.json").write_text(json.dumps(settings | dict(sizes=sizes)), encoding="utf-8")
+    for name, content in made.items():
+        if isinstance(content, Path):
+            shutil.copyfile(content, folder/name)
+        else:
+            (folder/name).write_bytes(content)
 
 # %% ../../nbs/production/08_page.ipynb #9a6e001c
 EXAMPLES = (
@@ -199,10 +211,10 @@ def write_page(
     record = read_record(source, model)
     _check_page(model, record, temperature, threshold)
     classifier = OnnxClassifier.load(model, revision)
-    paragraph = about(
-        record, _ledger(source, model), classifier.classes_, classifier.record_["limit"], threshold)
+    limit, rows = classifier.record_["limit"], read_ledger(source, model)
+    paragraph = about(record, rows, classifier.classes_, limit, threshold)
     settings = page_settings(
         classifier, title, paragraph, as_texts(examples), temperature, threshold)
     with atomic_folder(output_dir) as partial:
-        _write_files(partial, source, settings)
+        _write_files(partial, page_files(source, settings))
     return Path(output_dir)
