@@ -21,7 +21,7 @@ from .foundations.figures import as_written
 from emotion_nbdev.foundations.sources import (
     clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
 )
-from .foundations.texts import plain_label, sorted_labels
+from .foundations.texts import label_type, plain_label, sorted_labels
 
 # %% ../nbs/01_dataset.ipynb #bb4092b6
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def to_dataset(
     frame:pd.DataFrame, # `text`, `label` and perhaps `id`, see clean_table
     names:list, # class names; the class number is the position
     source:str="data", # what to call the data in an error
+    kind:str="str", # of the labels before they were names, see label_type
 ) -> Dataset: # `text` (and `id`) as string, `label` as `ClassLabel(names)`
     "A checked table as a dataset; an `InputError` for a label not among `names`"
     from datasets import ClassLabel, Dataset, Features, Value
@@ -104,7 +105,8 @@ def to_dataset(
     numbered = frame.assign(label=frame["label"].map(number_of))
     strings = [column for column in frame.columns if column != "label"]
     features = Features({column: Value("string") for column in strings})
-    features["label"] = ClassLabel(names=names)
+    number_kind = None if kind == "str" else kind
+    features["label"] = ClassLabel(names=names, id=number_kind)
     return Dataset.from_pandas(numbered, features=features, preserve_index=False)
 
 # %% ../nbs/01_dataset.ipynb #b0b4df04
@@ -235,6 +237,7 @@ def from_tables(
         for split, table in tables.items()
     }
     labels = clean["train"]["label"]
+    kind = label_type(tables["train"][label_column])
     names = list(map(plain_label, names)) if names else class_names(labels)
     _require_classes(labels, names, called["train"])
     if "validation" not in clean:
@@ -242,7 +245,7 @@ def from_tables(
         clean["train"], clean["validation"] = parts
     _say_overlap(clean, called)
     return DatasetDict({
-        split: to_dataset(clean[split], names, called[split])
+        split: to_dataset(clean[split], names, called[split], kind)
         for split in splits if split in clean
     })
 

@@ -1,12 +1,16 @@
 "What may be given as texts and labels: the same in every classifier, in memory, saved and loaded."
-import pickle, random, threading
+import ast, json, pickle, random, re, threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from datasets import ClassLabel, Dataset, Features, Value
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+import emotion_nbdev
 from conftest import ROWS
 from emotion_nbdev.app.ladder import APPROACHES, make_classifier
 from emotion_nbdev.beyond.few_labels import ContrastiveClassifier
@@ -15,6 +19,8 @@ from emotion_nbdev.dataset import hold_out, text_key, TextFolds
 from emotion_nbdev.features import FeatureExtractor
 from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.foundations.core import InputError
+from emotion_nbdev.foundations.sources import read_table
+from emotion_nbdev.foundations.texts import label_name
 from emotion_nbdev.improvements import encoder_and_tfidf, HandMadeFeatures, LayerExtractor, LogitAdjusted, Resampled, side_by_side, stacking
 from emotion_nbdev.production.artefacts import load, save
 from emotion_nbdev.production.graphs import export_onnx, OnnxClassifier
@@ -122,6 +128,101 @@ def test_labels_come_back_as_they_went_in(approach, kind, tiny_checkpoint, tmp_p
         assert set(one.predict(TEXTS).tolist()) <= set(np.asarray(labels).tolist())
     assert again.classes_.tolist() == sorted(again.classes_.tolist(), key=lambda label: (0 if str(label).isalpha() else float(label), str(label)))
     np.testing.assert_array_equal(classifier.predict(TEXTS), again.predict(TEXTS))
+
+
+MANY = [f"{text} {number}" for number, text in enumerate(TEXTS)]  # so that some can be held out
+FILES = {"parquet": lambda table, path: table.to_parquet(path), "jsonl": lambda table, path: table.to_json(path, orient="records", lines=True), "json": lambda table, path: table.to_json(path, orient="records")}
+LABELS = {"integers": (NUMBERS, int), "whole floats": ([float(number) for number in NUMBERS], int), "truth values": ([name == "joy" for name in NAMES], bool), "names of numbers": ([str(number) for number in NUMBERS], str),
+          "numbers and a name": (["other" if number == 10 else number for number in NUMBERS], str)}
+
+
+@pytest.mark.parametrize("form", FILES)
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_of_a_file_come_back_as_they_went_in(form, kind, command, tmp_path):
+    labels, wanted = LABELS[kind]
+    if form == "parquet" and kind == "numbers and a name": return  # no column of it holds both
+    table = pd.DataFrame({"text": MANY, "label": pd.Series(labels, dtype=object if wanted is str else None)})
+    FILES[form](table, tmp_path/f"train.{form}")
+    table.head(9).to_csv(tmp_path/"test.csv", index=False)
+    done = command("train", "--approach", "tfidf", "--train-file", f"train.{form}", "--output-dir", "model")
+    assert done.exit_code == 0, done.output
+    for ending in ("parquet", "jsonl"):
+        done = command("predict", "--model", "model", "--input", f"train.{form}", "--output", f"out.{ending}")
+        assert done.exit_code == 0, done.output
+    answers = pq.read_table(tmp_path/"out.parquet")["label"].to_pylist()
+    assert {type(answer) for answer in answers} == {wanted} == {type(json.loads(line)["label"]) for line in (tmp_path/"out.jsonl").open()}
+    names = load(tmp_path/"model").classes_.tolist()
+    assert names == (sorted(names) if wanted is not str else ["1", "2", "10"] if kind == "names of numbers" else ["1", "2", "other"])
+    assert np.mean([str(answer) == label_name(label) for answer, label in zip(answers, labels)]) > .9
+    given = "--data", f"train.{form}", "--model", "model", "--split", "train"
+    for arguments in (("evaluate", *given), ("errors", *given), ("inspect", "model")):  # the class 3 is the class 3, whatever the file can hold
+        assert command(*arguments).exit_code == 0, (arguments, command(*arguments).output)
+    if kind != "whole floats":
+        done = command("evaluate", "--model", "model", "--data", "test.csv", "--split", "train", "--json")
+        assert done.exit_code == 0 and json.loads(done.stdout)[0]["accuracy"] > .9, done.output
+
+
+def test_a_test_file_of_another_type(command, tmp_path):
+    "Trained on integers of Parquet, held out and tested as text of a CSV: the names of the classes are the same"
+    table = pd.DataFrame({"text": MANY, "label": NUMBERS})
+    table.to_parquet(tmp_path/"train.parquet")
+    table.assign(text=table["text"] + " again").to_csv(tmp_path/"validation.csv", index=False)
+    table.assign(text=table["text"] + " at last", label=table["label"].astype(float)).to_parquet(tmp_path/"test.parquet")
+    files = ("--train-file", "train.parquet", "--validation-file", "validation.csv", "--test-file", "test.parquet")
+    assert command("check", *files).exit_code == 0
+    assert command("train", "--approach", "tfidf", *files, "--output-dir", "model").exit_code == 0
+    assert load(tmp_path/"model").classes_.tolist() == [1, 2, 10]
+    table.assign(label=[f"class {label}" for label in NUMBERS]).to_csv(tmp_path/"other.csv", index=False)
+    done = command("evaluate", "--model", "model", "--data", "other.csv", "--split", "train")
+    assert done.exit_code == 2 and "the label 'class 1' is none of its classes (1, 2, 10)" in done.stderr
+
+
+def test_a_fine_tuned_model_of_integers_exports_and_answers_in_integers(command, tiny_checkpoint, tmp_path):
+    pd.DataFrame({"text": MANY, "label": NUMBERS}).to_parquet(tmp_path/"train.parquet")
+    done = command("train", "--train-file", "train.parquet", "--model", tiny_checkpoint, "--quick", "--onnx", "--output-dir", "model")
+    assert done.exit_code == 0, done.output
+    for answering in (load(tmp_path/"model"), FineTunedClassifier.load(tmp_path/"model"), OnnxClassifier.load(tmp_path/"model")):
+        assert answering.classes_.tolist() == [1, 2, 10] and answering.predict(TEXTS[:1]).dtype.kind == "i"
+
+
+def test_numbers_that_a_file_has_names_for_are_names(command, tmp_path):
+    "A Parquet file of the library datasets: trained by its names, corrected by its names, and still numbers in the corrected copy"
+    known = ["sadness", "joy", "anger"]
+    features = Features({"text": Value("string"), "label": ClassLabel(names=known)})
+    Dataset.from_dict({"text": MANY, "label": [known.index(name) for name in NAMES]}, features).to_parquet(tmp_path/"train.parquet")
+    assert command("train", "--approach", "tfidf", "--train-file", "train.parquet", "--output-dir", "model").exit_code == 0
+    assert load(tmp_path/"model").classes_.tolist() == sorted(known)
+    assert command("evaluate", "--model", "model", "--data", "train.parquet", "--split", "train").exit_code == 0
+    pd.DataFrame({"row": [1], "text": MANY[:1], "label": NAMES[:1], "new_label": ["joy"]}).to_csv(tmp_path/"list.csv", index=False)
+    done = command("errors", "--data", "train.parquet", "--apply", "list.csv", "--output", "corrected.parquet")
+    assert done.exit_code == 0, done.output
+    before, after = (pq.read_table(tmp_path/f"{name}.parquet") for name in ("train", "corrected"))
+    assert after.schema.equals(before.schema) and after["label"].to_pylist() == [1, *before["label"].to_pylist()[1:]]
+    frame = pd.DataFrame({"text": TEXTS, "label": pd.Categorical(NAMES)})
+    frame.to_parquet(tmp_path/"category.parquet")
+    assert read_table(tmp_path/"category.parquet")["label"].tolist() == NAMES
+
+
+def test_temperature_is_found_on_folds_by_text(tiny_checkpoint):
+    "Labels by lot, each text four times: on folds that cut its copies apart every score looks sure, and so do the probabilities"
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice("late order refund parcel door bell phone queue chat driver box price".split(), 6)) for _ in range(100)]
+    labels = rng.choice(["open", "closed"], len(texts))
+    places = rng.permutation(np.repeat(np.arange(len(texts)), 4))
+    copies = [texts[place] for place in places]
+    for classifier in (encoder_and_tfidf(str(tiny_checkpoint)), TfidfClassifier(), stacking([TfidfClassifier(), TfidfClassifier(C=.1)])):
+        assert classifier.fit(copies, labels[places]).predict_proba(texts).max(axis=1).mean() < .75, classifier
+
+
+def test_only_one_place_draws_folds():
+    "Who needs folds or a part to hold out asks `dataset` for them, which cuts by text"
+    for path in Path(emotion_nbdev.__file__).parent.rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)):
+            name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            assert path.name == "dataset.py" or not re.search("KFold|ShuffleSplit|train_test_split", name), (path, name)
+            drawn = {keyword.arg: keyword.value for keyword in call.keywords}
+            if re.search("^cross_val|SearchCV$|CalibratedClassifierCV|Stacking", name):
+                assert {"cv", None} & set(drawn) and not isinstance(drawn.get("cv"), ast.Constant), (path, name)
 
 
 def test_labels_that_look_alike_are_one_class(caplog):

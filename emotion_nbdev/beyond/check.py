@@ -20,6 +20,7 @@ from ..dataset import from_tables, held_out_rows, text_key
 from ..error_analysis import EMOJI
 from ..foundations.core import InputError, log
 from ..foundations.sources import NULL_LIKE, find_column, require_two_columns
+from ..foundations.texts import label_name
 from ..tokenization import encode
 
 # %% ../../nbs/beyond/01_check.ipynb #6ce1328c
@@ -62,7 +63,13 @@ def _listed(names, most=5):
 
 def _plain(values):
     "A column as text without blanks around it; nothing where it is missing"
-    return values.astype(object).fillna("").astype(str).str.strip()
+    return _names(values).str.strip()
+
+def _names(values):
+    "A column as text, whole numbers without a point; nothing where it is missing"
+    def name(value):
+        return label_name(value) if isinstance(value, float) else str(value)
+    return values.astype(object).fillna("").map(name).astype(str)
 
 # %% ../../nbs/beyond/01_check.ipynb #8ea71dba
 def check_values(
@@ -97,7 +104,7 @@ def _is_list(label):
 # %% ../../nbs/beyond/01_check.ipynb #8f1bbc03
 def _check_spelling(split, given):
     "Labels that differ only in capitals or blanks, and labels joined from others"
-    labels = given.astype(object).fillna("").astype(str)
+    labels = _names(given)
     plain = labels.str.strip().str.lower()
     spellings = labels.groupby(plain).transform("nunique")
     differ = (spellings > 1) & (plain != "")
@@ -451,7 +458,7 @@ def summary(
 def _summary_of(table, tokenizer):
     "The figures of one split"
     texts = table["text"].fillna("").astype(str)
-    counts = table["label"].dropna().astype(str).value_counts()
+    counts = _names(table["label"].dropna()).value_counts()
     return dict(rows=len(table),
                 classes={name: int(count) for name, count in counts.items()},
                 median_words=float(texts.str.split().str.len().median()),

@@ -17,10 +17,10 @@ from ..evaluation import Answers
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT
 from ..foundations.core import InputError
 from emotion_nbdev.foundations.sources import (
-    delimited_layout, file_kind, find_column, local_file, parquet_schema, physical_lines,
-    read_table,
+    delimited_layout, file_kind, find_column, local_file, parquet_names, parquet_schema,
+    physical_lines, read_table,
 )
-from ..foundations.texts import as_messages
+from ..foundations.texts import as_messages, label_name, sorted_labels
 from ..production.batches import check_output, write_table
 
 # %% ../../nbs/beyond/02_label_noise.ipynb #c4dd5ec8
@@ -117,7 +117,7 @@ def read_decisions(
     label_column:str="label",
 ) -> pd.DataFrame: # `row` (from 1), `text`, `label`, `new_label`: those that change
     "What a person decided; an `InputError` for the first line that does not fit the data"
-    known = sorted(set(rows[label_column].astype(str).str.strip()))
+    known = sorted_labels(map(label_name, rows[label_column]))
     listed = _read_list(suspects_path)
     for column in ("label", "new_label"):
         listed[column] = [_unguarded(label, known) for label in listed[column]]
@@ -163,7 +163,7 @@ def _misfit(entry, rows, text_column, label_column):
     if text not in (entry.text.strip(), entry.text.removeprefix("'").strip()):
         return (f"row {row} of the data holds another text. Use the list that was made for"
                 " these data, unsorted or sorted as a whole")
-    if str(label).strip() != entry.label:
+    if label_name(label) != entry.label:
         return f"row {row} of the data is labelled {label!r}, the list says {entry.label!r}"
     return ""
 
@@ -201,17 +201,23 @@ def apply_decisions(
 # %% ../../nbs/beyond/02_label_noise.ipynb #6c3bbc2c
 def _corrected(rows, changes, label_column):
     "A copy of the rows with the new labels, of the type that labels have there"
-    typed = {str(label).strip(): label for label in rows[label_column]}
+    typed = {label_name(label): label for label in rows[label_column]}
     values = rows[label_column].tolist()
     for row, label in zip(changes["row"], changes["new_label"]):
         values[row - 1] = typed[label]
     return rows.assign(**{label_column: pd.Series(values, index=rows.index, dtype=object)})
 
+def _numbered(rows, names_of):
+    "The rows with numbers where the file has numbers for classes; -1 for none"
+    def numbers(column, names):
+        return [names.index(name) if name in names else -1 for name in rows[column]]
+    return rows.assign(**{column: numbers(column, names) for column, names in names_of.items()})
+
 def _in_form(rows, path, output):
     "(rows, options of write_table) so that the copy is built as the file is"
     kind = file_kind(path)
     if kind == ".parquet":
-        return rows, {"schema": parquet_schema(path)}
+        return _numbered(rows, parquet_names(path)), {"schema": parquet_schema(path)}
     if kind not in (".csv", ".tsv") or output.suffix.lower() not in (".csv", ".tsv"):
         return rows, {}
     layout = delimited_layout(path)

@@ -20,16 +20,16 @@ import numpy as np
 
 from .core import InputError, log
 from .patience import hub_trouble, is_passing, limited_client, patiently
-from .texts import plain_label
+from .texts import label_name
 
 # %% auto #0
 __all__ = ['ENDINGS', 'SHEETS', 'HALVES', 'DELIMITERS', 'ENOUGH', 'LONGEST', 'FEW', 'SWALLOWS', 'NEVER_CLOSED', 'TXT_HEADER',
            'ROWS', 'NULL_LIKE', 'SPLITS', 'ABSENT', 'EMBEDDED', 'PRESETS', 'file_kind', 'open_bytes', 'text_encoding',
            'physical_lines', 'read_utf8', 'Row', 'spell_out', 'Layout', 'LineFeed', 'delimited_layout',
-           'parquet_schema', 'file_rows', 'class_folders', 'fetch', 'local_file', 'read_table', 'records',
-           'find_column', 'require_column', 'require_texts', 'require_two_columns', 'require_labels', 'clean_table',
-           'folder_files', 'require_hub', 'without_labels', 'drop_unlabelled', 'hub_tables', 'Preset', 'get_preset',
-           'read_splits']
+           'parquet_schema', 'parquet_names', 'file_rows', 'class_folders', 'fetch', 'local_file', 'read_table',
+           'records', 'find_column', 'require_column', 'require_texts', 'require_two_columns', 'require_labels',
+           'clean_table', 'folder_files', 'require_hub', 'without_labels', 'drop_unlabelled', 'hub_tables', 'Preset',
+           'get_preset', 'read_splits']
 
 # %% ../../nbs/foundations/02_sources.ipynb #82cbdfad
 if TYPE_CHECKING:
@@ -621,6 +621,20 @@ def parquet_schema(
     import pyarrow.parquet as pq
     return pq.read_schema(path)
 
+def parquet_names(
+    path, # of a file of any kind
+) -> dict: # column -> names; empty where the file has none
+    "Names of the classes whose numbers a file holds, as 🤗 Datasets writes them into Parquet"
+    schema = parquet_schema(path)
+    written = (schema.metadata if schema is not None else None) or {}
+    try:
+        info = json.loads(written.get(b"huggingface", b"{}"))["info"]
+        features = info["features"].items()
+        return {column: feature["names"] for column, feature in features
+                if column in schema.names and feature.get("_type") == "ClassLabel"}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
+
 # %% ../../nbs/foundations/02_sources.ipynb #b75e0de2
 ROWS = {".csv": _delimited_rows, ".tsv": _delimited_rows, ".txt": _txt_rows,
         ".parquet": _parquet_rows, ".json": _json_rows, ".jsonl": _json_rows,
@@ -725,7 +739,7 @@ def local_file(
 def read_table(
     source, # a file, or the address of one, whose name ends in one of `ENDINGS`
     columns=None, # names of the columns of a .csv or .tsv without a header
-) -> pd.DataFrame: # every column as it stands, one row a record
+) -> pd.DataFrame: # every column as it stands, classes by their names where the file has them
     "The rows of a file; an `InputError` when it cannot be read or has none"
     import pandas as pd
     records, names = [], {}
@@ -735,13 +749,23 @@ def read_table(
                 raise InputError(f"{path}, {row.at}: {row.reason}. {row.cure}")
             records.append(row.record)
             names.update(dict.fromkeys(row.record))
+        classes = parquet_names(path)
     if not records:
         raise InputError(
             f"{source} has no rows below its header."
             " Give a file with a text and a label in each row."
         )
+    for column, known in classes.items():
+        for record in records:
+            record[column] = _class_of(record[column], known)
     values = [[record.get(name) for name in names] for record in records]
     return pd.DataFrame(values, columns=list(names), dtype=object)
+
+def _class_of(number, names):
+    "The name of a class; None for -1 and others that are no class"
+    if not isinstance(number, int):
+        return number
+    return names[number] if 0 <= number < len(names) else None
 
 # %% ../../nbs/foundations/02_sources.ipynb #8bd97de9
 def records(
@@ -881,7 +905,7 @@ def require_labels(
             f"{source}, row {_first(measured)}: {column} is {labels[measured].iloc[0]}; labels are"
             " classes, not measurements. Give names, such as ranges of the value."
         )
-    names = [plain_label(str(label)) for label in labels]
+    names = [label_name(label) for label in labels]
     nothing = Counter(name for name in names if name.lower() in NULL_LIKE)
     for name, times in nothing.items():
         log.warning(f"{source}: {times:,} labels are {name!r}, which looks like a missing value")
