@@ -1119,6 +1119,29 @@ def _page(
         write_page(model, output_dir, title=title, revision=revision)
         _say(f"Page: {output_dir}; serve it with: python -m http.server --directory {output_dir}")
 
+# %% ../../nbs/app/03_cli.ipynb #92756505
+_EXAMPLES["serve"] = "Examples:\n\n" + "\n\n".join((
+    "emotion-nbdev serve my-run/model",
+    "emotion-nbdev serve my-run/model --host 0.0.0.0 --port 80",
+))
+
+@app.command("serve", epilog=_EXAMPLES["serve"])
+def _serve(
+    model:_argument(str, help="a saved model: a folder or a name on the Hub"),
+    host:_option(str, help="address; 0.0.0.0 for whoever can reach it") = "127.0.0.1",
+    port:_option(int, min=0, max=65535, help="port; 0 for one that is free") = 8080,
+    revision:_Revision = None,
+):
+    "Answer other programs over HTTP, until it is told to end."
+    with _manners():
+        from emotion_nbdev.production.endpoint import serve
+        serve(model, host, port, revision, ready=lambda address: _show_address(model, address))
+
+def _show_address(model, address):
+    "Say where a model answers, also to a program that waits for it"
+    _say(f"{model} answers at {address}")
+    sys.stdout.flush()
+
 # %% ../../nbs/app/03_cli.ipynb #85bbae80
 def _inspection_verdict(found):
     "The last line about an inspected model"

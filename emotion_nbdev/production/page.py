@@ -51,7 +51,7 @@ def about(
     record:dict, # see read_record
     rows:list, # of the ledger
     classes, # names
-    limit:int, # tokens, special ones included
+    limit:int, # tokens, special ones included; None for a model that has none
     threshold:float=None, # of the probability of an answer
 ) -> str: # one paragraph
     "What visitors should know before they trust an answer"
@@ -59,10 +59,11 @@ def about(
     if threshold is not None:
         sure = (f" Where its highest probability is below {100 * threshold:.0f} %"
                 " it says \"not sure\".")
+    reads = f" It reads {limit:,} tokens (parts of words) of a message." if limit else ""
     return (
         f"{_figures(record.get('approach', 'fine-tuned'), rows)} {_training(record)} "
         f"It knows {len(classes)} classes and gives every message one of them, whatever the"
-        f" message says.{sure} It reads {limit:,} tokens (parts of words) of a message. "
+        f" message says.{sure}{reads} "
         "Messages unlike those it was trained on, irony and other languages mislead it, and a "
         "high probability is its own belief, not a promise.")
 
