@@ -58,6 +58,7 @@ BASES = {
     "inspect": ["tuned"],
     "cache": [],
     "page": ["tuned", "--output-dir", "out"],
+    "serve": ["tuned", "--port", "38613"],
     "push": ["model", "casey/moods", "--dry-run"],
 }
 DATA = {"--preset": ("--preset", "nonsense"), "--train-file": ("--train-file", "other.csv"), "--validation-file": ("--validation-file", "test.csv"), "--test-file": ("--test-file", "test.csv"),
@@ -82,6 +83,7 @@ VARIANTS = {
     "export": {name: value for name, value in DATA.items() if name != "--test-file"} | {"model": ["model", *FILES], "--int8": ("--int8",), "--validation-file": ("--validation-file", "none.csv"), "--train-file": ("--train-file", "none.csv")},
     "cache": {"--clear": ("--clear",)},
     "page": {"model": ["model", "--output-dir", "out"], "--output-dir": ("--output-dir", "tiny"), "--title": ("--title", "Moods"), "--revision": ("--revision", "main")},
+    "serve": {"model": ["frozen", "--port", "38613"], "--host": ("--host", "localhost"), "--port": ("--port", "38614"), "--revision": ("--revision", "main")},
     "inspect": {"model": ["frozen"], "--revision": ("--revision", "main")},
     "push": {"model": ["tuned", "casey/moods", "--dry-run"], "name": ["model", "no name", "--dry-run"], "--private": ("--private",), "--revision": ("--revision", "other"), "--create-pr": ("--create-pr",), "--yes": None, "--dry-run": None},
 }
@@ -101,8 +103,9 @@ def unhurried(text):
 
 
 @pytest.fixture
-def outcome(command, prepared, tmp_path):
+def outcome(command, prepared, tmp_path, monkeypatch):
     "What a command leaves: its end, what it says, and the files it made or changed"
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)  # an endpoint that is ready ends at once
     def of(name, arguments):
         folder = tmp_path/"each"
         shutil.rmtree(folder, ignore_errors=True)
