@@ -27,7 +27,8 @@ from emotion_nbdev.beyond.comparison import (
     trick_table,
     verdict,
 )
-from emotion_nbdev.beyond.tricks import Trick
+from emotion_nbdev.beyond.tricks import TRICKS, Trick, choose_tricks
+from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.evaluation import Answers, ledger_row, losses, wilson_interval
 from emotion_nbdev.production.calibration import (
     Temperature,
@@ -36,6 +37,7 @@ from emotion_nbdev.production.calibration import (
     honesty,
     least_answers,
 )
+from emotion_nbdev.production.trust import make_trust
 
 NAMES = np.array(["anger", "fear", "joy", "love"])
 
@@ -126,7 +128,7 @@ def cells_of(labels, said, names, **more):
             cells.append(
                 dict(approach="features", trick=name, exercise="", seed=seed, peak_mib=1)
                 | dict(classes=NAMES.tolist(), probabilities=probabilities.tolist())
-                | dict(fit_seconds=1.0, predict_seconds=1.0)
+                | dict(fit_seconds=1.0, predict_seconds=1.0, cold=True)
                 | {key: make(probabilities) for key, make in more.items()}
             )
     return cells
@@ -262,7 +264,7 @@ def climb_of(names, n=300, seed=0, split="validation"):
     texts = [f"{names[label]} {rng.integers(50)}" for label in labels]
     given = Answers("tfidf", split, texts, np.array(names)[labels], probabilities, names)
     row = ledger_row(given, fit_seconds=1.0, texts_per_second=1.0, peak_mib=1)
-    return Climb(list(names), {"tfidf": None}, {("tfidf", split): given}, [row])
+    return Climb(list(names), {"tfidf": None}, {("tfidf", split): given}, [row], {"tfidf": make_trust(None, given)[0]})
 
 
 def data_of(climb):
@@ -278,7 +280,7 @@ def data_of(climb):
 def test_what_cannot_be_promised_is_not():
     given = Answers("tfidf", "validation", ["t"] * 100, ["joy"] * 60 + ["love"] * 40,
                     [[0, 0.01, 0.99, 0]] + [[0.1, 0.2, 0.6, 0.1]] * 99, NAMES)  # fmt: skip
-    said = " ".join(trust(Climb(NAMES, {}, {("tfidf", "validation"): given}, [ledger_row(given)])))
+    said = " ".join(trust(Climb(NAMES, {}, {("tfidf", "validation"): given}, [ledger_row(given)], {"tfidf": make_trust(None, given)[0]})))
     assert "No threshold can be promised" in said and "73 answers" in said
     assert "cannot be told at this size" in said and "right more often than it says" not in said
 
@@ -344,3 +346,77 @@ def test_what_has_no_randomness_is_not_trained_a_third_time(tmp_path, tiny_check
         "vote": "one vote of all seeds",
     }
     assert table.loc["vote", "verdict"] == "cannot tell from one seed"
+
+
+def compared(tmp_path, checkpoint, tricks, seeds):
+    "A table of a comparison in that folder"
+    data = data_of(climb_of(list(NAMES), n=40))
+    cells, left_out = compare_tricks(data, checkpoint, tmp_path, tricks, seeds)
+    rows = pd.DataFrame({"text": data["validation"]["text"][:], "label": NAMES[data["validation"]["label"][:]]})
+    assert left_out == []
+    return trick_table(cells, rows, []).set_index("trick")
+
+
+def test_who_asks_for_less_gets_the_table_of_all(tmp_path, tiny_checkpoint):
+    "Fewer seeds or fewer tricks neither lose what was measured nor make its intervals narrower"
+    plain = "features", Trick("plain", "", lambda checkpoint, names, seed: Drawn(7))
+    lots = [("features", Trick(f"lot {one}", "", lambda checkpoint, names, seed, one=one: Drawn(seed + 10 * one))) for one in range(3)]
+    more = [("features", one) for one in TRICKS["features"] if one.name in ("plain", "tfidf", "class-weights")]
+    first = compared(tmp_path/"drawn", tiny_checkpoint, [plain, *lots], [1, 2, 3])
+    again = compared(tmp_path/"drawn", tiny_checkpoint, [plain, *lots], [1])
+    pd.testing.assert_frame_equal(first, again)
+    first = compared(tmp_path/"real", tiny_checkpoint, more, [1, 2])
+    again = compared(tmp_path/"real", tiny_checkpoint, more[:2], [2, 3])
+    assert again.loc["tfidf", "seeds"] == 3 and set(again.index) == {"plain", "tfidf", "class-weights"}
+
+
+def test_what_decides_a_result_is_part_of_its_identity(tmp_path, tiny_checkpoint):
+    "Other versions are refused; another checkpoint with other weights under the same name is trained again"
+    import json
+    import shutil
+
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(tiny_checkpoint, tmp_path/"twin")
+    tricks = choose_tricks(f"checkpoint {tmp_path/'twin'}", "features", [str(tmp_path/"twin")])
+    before = compared(tmp_path/"folder", tiny_checkpoint, tricks, [1])
+    weights = load_file(tmp_path/"twin"/"model.safetensors")
+    save_file({name: array[::-1].copy() for name, array in weights.items()}, tmp_path/"twin"/"model.safetensors", {"format": "pt"})
+    after = compared(tmp_path/"folder", tiny_checkpoint, tricks, [1])
+    assert before["log_loss"].iloc[-1] != after["log_loss"].iloc[-1] or before["log_loss"].iloc[0] != after["log_loss"].iloc[0]
+    path = tmp_path/"folder"/"plan.json"
+    plan = json.loads(path.read_text())
+    plan["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(plan))
+    with pytest.raises(InputError, match="other versions"):
+        compared(tmp_path/"folder", tiny_checkpoint, tricks, [1])
+
+
+def test_prices_do_not_depend_on_what_was_kept_before(tmp_path, tiny_checkpoint, monkeypatch):
+    "Both sides encode what they need, whether or not the vectors of an earlier run are there"
+    from emotion_nbdev import features
+    from emotion_nbdev.beyond import comparison
+
+    monkeypatch.setenv("EMOTION_CACHE", str(tmp_path/"cache"))
+    paid, whole = {}, features.encoder_vectors
+    current = []
+
+    def counted(model, tokenizer, encoded, *more):
+        paid[current[-1]] = paid.get(current[-1], 0) + len(encoded["input_ids"])
+        return whole(model, tokenizer, encoded, *more)
+
+    def timed(classifier, name, *more):
+        current.append((folder, name))
+        fit(classifier, name, *more)
+        current.append("outside")
+
+    fit = comparison.fit_trick
+    current.append("outside")
+    monkeypatch.setattr(features, "encoder_vectors", counted)
+    monkeypatch.setattr(comparison, "fit_trick", timed)
+    tricks = choose_tricks("mean-and-cls,class-weights")
+    for folder in ("cold", "warm"):
+        compared(tmp_path/folder, tiny_checkpoint, tricks, [1])
+    n = paid["cold", "plain"]
+    assert n > 0 and paid["cold", "class-weights"] == n and paid["cold", "mean-and-cls"] == 2 * n
+    assert all(paid["warm", name] == paid["cold", name] for name in ("plain", "class-weights", "mean-and-cls"))

@@ -26,6 +26,7 @@ _TRICKS = {
         "adjusted-loss, logit-adjustment, early-stopping, quick, vote-with-tfidf, vote-of-seeds, "
         "vote-of-smoothings, vote-of-all, without-suspects, contrastive, searched"),
 }
+_NOT_SAVED = "vote-of-seeds, vote-of-smoothings, vote-of-all"
 
 _UsageError = typer.BadParameter.__base__  # for a command line that cannot be read
 
@@ -178,6 +179,7 @@ def _collected_warnings():
 def _option(kind, *names, **settings): return Annotated[kind, typer.Option(*names, **settings)]
 def _data(*given, **settings): return _option(*given, rich_help_panel="The data", **settings)
 def _card(*given, **settings): return _option(*given, rich_help_panel="The model card", **settings)
+def _doubt(*given, **settings): return _option(*given, rich_help_panel="Doubts", **settings)
 def _argument(kind, **settings): return Annotated[kind, typer.Argument(**settings)]
 
 _Preset = _data(Optional[str], help=(
@@ -216,6 +218,17 @@ _Dtype = _option(Optional[str], help=(
     "of a transformer: float32, or auto: bfloat16 where the processor has it;"
     " default: as it was saved"))
 _AsJson = _option(bool, "--json", help="for machines")
+_Precision = _option(float, min=.01, max=.999, help=(
+    "share of right answers that the model shall promise above its threshold"))
+_Abstain = _doubt(bool, "--abstain", help=(
+    "say which messages to leave to a person, at the model's own threshold"))
+_AtLeast = _doubt(Optional[float], min=0, max=1, help=(
+    "the same with this as the lowest probability of an answer"))
+_Sets = _doubt(Optional[float], help=(
+    "say which labels may be true, so that such a share of the sets holds the truth: "
+    "0.8, 0.9, 0.95 or 0.99"))
+_Explain = _doubt(bool, "--explain", help=(
+    "say which words decided: how far the probability falls without each"))
 _Licence = _card(Optional[str], help=(
     "licence of the model for its card, such as apache-2.0 or cc0-1.0"))
 _Languages = _card(Optional[list[str]], "--language", help=(
@@ -288,13 +301,32 @@ def _show_ledger(
 
 def _show_answers(
     texts:list,
+    classifier, # fitted; perhaps a Careful one
+):
+    "Print one row a text: text, label, probability, and what is said beside the answer"
+    remarks = getattr(classifier, "remarks", lambda row: {})
+    rows, columns = [], ["message", "label", "probability"]
+    for text, row in zip(texts, classifier.predict_proba(texts)):
+        said = remarks(row)
+        more = []
+        if "answered" in said: more.append("yes" if said["answered"] else "ask a person")
+        if "labels" in said: more.append(" or ".join(map(str, said["labels"])))
+        rows.append([text, classifier.classes_[row.argmax()], f"{row.max():.2f}", *more])
+    _show_table([*columns, *said], rows)
+
+def _show_words(
+    texts:list,
     classifier, # fitted
 ):
-    "Print one row a text: text, label, probability"
-    probabilities = classifier.predict_proba(texts)
-    rows = [[text, classifier.classes_[row.argmax()], f"{row.max():.2f}"]
-            for text, row in zip(texts, probabilities)]
-    _show_table(["message", "label", "probability"], rows)
+    "Print, for each text, its words and how far the probability falls without them"
+    from emotion_nbdev.error_analysis import word_effects
+    for text in texts:
+        effects = word_effects(classifier, text)
+        effects = effects.sort_values("effect", ascending=False, kind="stable")
+        rows = [[word, "", f"{effect:+.2f}", answer]
+                for word, effect, answer in effects.itertuples(index=False)]
+        _say("")
+        _show_table(["word", "", "effect", "label without it"], rows)
 
 # %% ../../nbs/app/03_cli.ipynb #178a0349
 _CLASSES_SHOWN = 10  # of a split; --json has all of them
@@ -346,11 +378,13 @@ _EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(lines) for name, lines in {
     "predict": (
         'emotion-nbdev predict --model my-run/model "my order is lost AGAIN"',
         "emotion-nbdev predict --model my-run/model --input new.csv --output labelled.csv",
+        "emotion-nbdev predict --model my-run/model --input new.csv --abstain --sets 0.9",
         'emotion-nbdev predict --model my-run/model -- "-1 star, never again"',
     ),
     "train": (
         "emotion-nbdev train --approach tfidf --train-file train.csv --output-dir model",
         "emotion-nbdev train --train-file train.csv --quick --onnx --output-dir model",
+        "emotion-nbdev train --trick with-tfidf --train-file train.csv --output-dir model",
     ),
     "evaluate": (
         "emotion-nbdev evaluate --model my-run/model --data test.csv --split test",
@@ -376,8 +410,12 @@ _EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(lines) for name, lines in {
         "emotion-nbdev push my-run/model casey/moods --dry-run",
     ),
 }.items()}  # command -> what stands below its options
-_EXAMPLES["compare"] += "".join(
+_TRICKS_THERE = "".join(
     f"\n\nTricks on {approach}: {names}." for approach, names in _TRICKS.items())
+_EXAMPLES["compare"] += (
+    f"{_TRICKS_THERE}\n\nWhat pays can be kept: emotion-nbdev train --trick NAME. A folder holds "
+    f"one transformer, so {_NOT_SAVED} and --other beside the encoder can only be compared.")
+_EXAMPLES["train"] += f"{_TRICKS_THERE}\n\nThese cannot be saved: {_NOT_SAVED}."
 
 # %% ../../nbs/app/03_cli.ipynb #4d3e7abe
 @app.command("check", epilog=_EXAMPLES["check"])
@@ -436,7 +474,7 @@ class _Training:
         from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
         from emotion_nbdev.production.artefacts import data_record
         preset, dataset, train_file = self.given
-        if {"features", "fine-tuned"} & set(approaches):
+        if set(approaches) - {"majority", "tfidf"}:
             resolve_checkpoint(self.checkpoint)  # an unknown one is not found out after minutes
         self.more_files = options.get("validation_file"), options.get("test_file")
         self.data = load_data(
@@ -479,11 +517,11 @@ class _Training:
             if useless or kept and self.output_dir.exists():
                 shutil.rmtree(kept, ignore_errors=True)
 
-    def save(self, climb, approach, folder):
+    def save(self, climb, approach, folder, trick=None):
         "A trained classifier into a folder that is there"
         from emotion_nbdev.production.artefacts import message_digests, write_artefact
         write_artefact(climb.classifiers[approach], folder, climb.rows, self.record,
-                       self.seed, message_digests(self.data))
+                       self.seed, message_digests(self.data), climb.trust[approach], trick)
 
 # %% ../../nbs/app/03_cli.ipynb #61694647
 def _model_in(folder, climb, approach):
@@ -517,13 +555,17 @@ class _CardMaker:
         "Write README.md and the confusion matrix into the folder of the model"
         from emotion_nbdev.evaluation import noise_ceiling
         from emotion_nbdev.production.card import write_card
+        from emotion_nbdev.production.trust import read_trust
         training = json.loads((Path(folder)/"training.json").read_text(encoding="utf-8"))
+        promise = read_trust(folder, folder)
+        training["promise"] = str(promise) if promise else None
         training["ceiling"] = None
         ceiling = noise_ceiling(train["text"], train["label"])
         if ceiling.conflicting:
             training["ceiling"] = dict(accuracy=ceiling.accuracy, interval=list(ceiling.interval))
         examples = list(zip(train["text"], train["label"]))[:self.examples]
-        is_public = approach in ("features", "fine-tuned") and not Path(self.checkpoint).is_dir()
+        has_checkpoint = training["approach"] not in ("majority", "tfidf")
+        is_public = has_checkpoint and not Path(self.checkpoint).is_dir()
         base_model = str(self.checkpoint) if is_public else None
         write_card(folder, self.name, approach, rows, training, base_model=base_model,
                    **self.front, examples=examples, address=str(address))
@@ -578,6 +620,7 @@ def _run(
     max_train_samples:_MaxTrainSamples = None,
     resume:_Resume = False,
     quick:_Quick = False,
+    precision:_Precision = .95,
     onnx:_Onnx = False,
     licence:_Licence = None,
     languages:_Languages = None,
@@ -602,7 +645,8 @@ def _run(
             _say_data(training.data)
             with training.folder(APPROACHES, quick, resume) as (folder, checkpoints):
                 climb = climb_ladder(
-                    training.data, training.checkpoint, APPROACHES, seed, checkpoints, quick)
+                    training.data, training.checkpoint, APPROACHES, seed, checkpoints, quick,
+                    precision=precision)
                 _save_climb(climb, folder, training)
                 keep_from_now_on(folder)
                 write_report(
@@ -639,6 +683,14 @@ def _require_messages(
                 " UTF-8 and give that with --input.")
     return list(texts)
 
+def _check_doubts(texts, abstain, at_least, explain):
+    "An `InputError` for options that do not go together"
+    from emotion_nbdev.foundations.core import InputError
+    if abstain and at_least is not None:
+        raise InputError("--abstain and --at-least are two thresholds. Give one of them.")
+    if explain and not texts:
+        raise InputError("--explain is for messages on the command line. Leave it out, or --input.")
+
 def _check_predict(texts, input, output, columns, text_column):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
@@ -669,27 +721,60 @@ def _predict(
     text_column:_TextColumn = "text",
     revision:_Revision = None,
     dtype:_Dtype = None,
+    abstain:_Abstain = False,
+    at_least:_AtLeast = None,
+    sets:_Sets = None,
+    explain:_Explain = False,
 ):
     "Label messages with a saved model."
     with _manners():
         from emotion_nbdev.foundations.sources import records
         from emotion_nbdev.production.artefacts import load, model_digest
         from emotion_nbdev.production.batches import label_file, label_stream
+        from emotion_nbdev.production.trust import careful
         _check_predict(texts, input, output, columns, text_column)
+        _check_doubts(texts, abstain, at_least, explain)
         names = _names(columns)
-        if texts: return _show_answers(_require_messages(texts), load(model, revision, dtype))
-        next(records(input, text_column, names), None)  # a wrong name should not wait for the model
-        classifier = load(model, revision, dtype)
+        if texts: _require_messages(texts)
+        else: next(records(input, text_column, names), None)  # a wrong name is found out first
+        classifier = careful(load(model, revision, dtype), model, abstain, at_least, sets)
+        if texts:
+            _show_answers(texts, classifier)
+            return _show_words(texts, classifier) if explain else None
         on_screen = sys.stdout and sys.stdout.isatty()
         if not output: return label_stream(
             classifier, input, _Visible() if on_screen else sys.stdout, text_column, names)
-        answered_by = f"{model_digest(model, revision)} {dtype or 'as saved'}"
+        answered_by = (f"{model_digest(model, revision)} {dtype or 'as saved'} "
+                       f"{classifier.at_least} {classifier.limit}")
         labelled, rejected = label_file(
             classifier, input, output, text_column, answered_by, names)
         _log.info(f"{labelled:,} messages labelled: {output}")
         if rejected: raise typer.Exit(1)
 
 # %% ../../nbs/app/03_cli.ipynb #a27acea1
+def _trick_of(
+    name:str, # of a trick, or None
+    approach:str, # as it was given, or None
+) -> tuple: # (approach, Trick or None for a plain recipe)
+    "What is to be trained; an `InputError` for what is not known, or cannot be saved"
+    from emotion_nbdev.app.ladder import make_classifier
+    if name is None:
+        make_classifier(approach or "fine-tuned")  # an unknown one should be found out at once
+        return approach or "fine-tuned", None
+    from emotion_nbdev.beyond.tricks import find_trick
+    kind, trick = find_trick(name, approach)
+    if trick.name in ("majority", "tfidf"):
+        return trick.name, None
+    return kind, None if trick.name == "plain" else trick
+
+def _check_trick(trick, resume, quick):
+    "An `InputError` for options that a trick does not take"
+    from emotion_nbdev.foundations.core import InputError
+    for name, given in (("--resume", resume), ("--quick", quick)):
+        if trick and given:
+            raise InputError(
+                f"{name} is for the plain recipes, and {trick.name} is a trick. Leave it out.")
+
 def _check_train(approach, model, resume, quick, onnx):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
@@ -706,11 +791,20 @@ def _check_train(approach, model, resume, quick, onnx):
                 raise InputError(
                     f"{name} is for fine-tuned models, not for {approach}. Leave it out.")
 
+# %% ../../nbs/app/03_cli.ipynb #516b0c53
+def _maker(trick, checkpoint):
+    "A function from class names and a seed to the untrained classifier of a trick"
+    from emotion_nbdev.beyond.tricks import trick_classifier
+    return lambda names, seed: trick_classifier(trick, checkpoint, names, seed)
+
 # %% ../../nbs/app/03_cli.ipynb #212d6b43
 @app.command("train", epilog=_EXAMPLES["train"])
 def _train(
     output_dir:_option(Path, help="new folder for the model"),
-    approach:_option(str, help="majority, tfidf, features or fine-tuned") = "fine-tuned",
+    approach:_option(Optional[str], help=(
+        "majority, tfidf, features or fine-tuned; default: fine-tuned, or the trick's")) = None,
+    trick:_option(Optional[str], help=(
+        "in place of the plain recipe, one of the tricks that compare tries, see below")) = None,
     preset:_Preset = None,
     train_file:_TrainFile = None,
     validation_file:_ValidationFile = None,
@@ -725,6 +819,7 @@ def _train(
     seed:_Seed = 42,
     resume:_Resume = False,
     quick:_Quick = False,
+    precision:_Precision = .95,
     onnx:_Onnx = False,
     licence:_Licence = None,
     languages:_Languages = None,
@@ -732,27 +827,31 @@ def _train(
 ):
     "Train one approach and save it, with the ledger of its baselines beside it."
     with _manners():
-        from emotion_nbdev.app.ladder import climb_ladder, make_classifier
+        from emotion_nbdev.app.ladder import climb_ladder
         from emotion_nbdev.foundations.core import keep_from_now_on, reserved
-        make_classifier(approach)  # an unknown one should be found out at once
-        _check_sources(preset, dataset, train_file, model or approach in ("majority", "tfidf"))
-        _check_train(approach, model, resume, quick, onnx)
+        kind, chosen = _trick_of(trick, approach)
+        form = chosen.saved_as if chosen else kind
+        _check_sources(preset, dataset, train_file, model or form in ("majority", "tfidf"))
+        _check_trick(chosen, resume, quick)
+        _check_train(form, model, resume, quick, onnx)
         if onnx: _require_exporter()
         with reserved(output_dir):
             training = _Training(output_dir, preset, dataset, train_file, model, seed)
             card = training.card(licence, languages, card_examples)
-            rungs = list(dict.fromkeys(("majority", "tfidf", approach)))
+            name = f"{kind}, {chosen.name}" if chosen else kind
+            rungs = list(dict.fromkeys(("majority", "tfidf", name)))
+            further = {name: _maker(chosen, training.checkpoint)} if chosen else None
             training.load(
-                rungs, validation_file=validation_file, test_file=test_file,
+                [form], validation_file=validation_file, test_file=test_file,
                 text_column=text_column, label_column=label_column,
                 max_train_samples=max_train_samples, columns=_names(columns), config=config)
             with training.folder(rungs, quick, resume) as (folder, checkpoints):
                 climb = climb_ladder(
                     training.data, training.checkpoint, rungs, seed, checkpoints, quick,
-                    required=(approach,))
-                training.save(climb, approach, folder)
+                    required=(name,), further=further, precision=precision)
+                training.save(climb, name, folder, chosen and name)
                 keep_from_now_on(folder)
-                card.write(folder, approach, climb.rows, training.messages("train"),
+                card.write(folder, name, climb.rows, training.messages("train"),
                            output_dir.name)
                 if onnx: _export_folder(folder, training.data["validation"])
         _show_ledger(climb.rows)
@@ -824,7 +923,8 @@ def _trick_cells(row, rare):
     return [
         row["trick"], row["verdict"].removesuffix(" at this size"), seeds,
         f"{100 * row['accuracy']:.1f}", f"{100 * row['macro_f1']:.1f}", *gains,
-        *(_points(row[f"gain F1 {name}"]) for name in rare), f"{row['extra_seconds']:+.0f}",
+        *(_points(row[f"gain F1 {name}"]) for name in rare),
+        "" if row["extra_seconds"] != row["extra_seconds"] else f"{row['extra_seconds']:+.0f}",
     ]
 
 def _show_tricks(
@@ -842,7 +942,7 @@ def _show_tricks(
 # %% ../../nbs/app/03_cli.ipynb #44409baf
 def _write_comparison(table, rare, output_dir):
     "Table and picture into the folder, and the table on stdout"
-    from emotion_nbdev.beyond.comparison import advice, plot_gain_and_cost
+    from emotion_nbdev.beyond.comparison import advice, keeping, plot_gain_and_cost
     table.to_json(output_dir/"comparison.json", orient="records", indent=1, double_precision=6)
     if set(table["trick"]) - {"plain", "majority"}:
         picture = plot_gain_and_cost(table)
@@ -851,7 +951,7 @@ def _write_comparison(table, rare, output_dir):
         f"{table['chosen_on'].iloc[0]}, n={table['n'].iloc[0]:,}, in percent; gains over the "
         "plain recipe of the approach in points, with 95 % intervals for all tricks at once:")
     _show_tricks(table, rare)
-    for line in advice(table): _say(f"\n{line}")
+    for line in advice(table) + keeping(table): _say(f"\n{line}")
     _say(f"\nTable and picture: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #6ec7f740
@@ -1074,6 +1174,19 @@ def _export_folder(
     answer = export_onnx(folder, rows["text"].tolist(), rows["label"], int8)
     _log.info(f"model.onnx: {answer}")
 
+# %% ../../nbs/app/03_cli.ipynb #6fe535aa
+def _require_fine_tuned(
+    folder:Path, # of a saved model
+):
+    "An `InputError` for a model of which there is no graph"
+    from emotion_nbdev.foundations.core import InputError
+    from emotion_nbdev.production.artefacts import read_record
+    approach = read_record(folder, folder).get("approach", "fine-tuned")
+    if approach != "fine-tuned":
+        raise InputError(
+            f"{folder}: a graph is made of a fine-tuned model, and this is one of the approach "
+            f"{approach}. Use it as it is.")
+
 # %% ../../nbs/app/03_cli.ipynb #bdd6e98e
 @app.command("export", epilog=_EXAMPLES["export"])
 def _export(
@@ -1096,6 +1209,7 @@ def _export(
         _check_sources(preset, dataset, train_file, model)
         if not model.is_dir():
             raise InputError(f"{model}: no such folder. Give the folder of a fine-tuned model.")
+        _require_fine_tuned(model)
         data = load_data(
             dataset, train_file, validation_file, None, preset,
             text_column, label_column, columns=_names(columns), config=config)
@@ -1159,7 +1273,7 @@ def _inspect(
     with _manners():
         from emotion_nbdev.production.artefacts import inspect_model
         found = inspect_model(model, revision)
-        classes = f"; classes: {', '.join(found.classes)}" if found.classes else ""
+        classes = f"; classes: {', '.join(map(str, found.classes))}" if found.classes else ""
         _say(f"{model}: {found.what}{classes}")
         _say("would be read: " + (", ".join(found.loads) or "nothing"))
         for file, why in found.ignored: _say(f"never read: {file} ({why})")

@@ -17,6 +17,8 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from ..foundations.core import InputError, atomic_file, hidden_neighbour, log, reserved
 from ..foundations.sources import HALVES, file_kind, parquet_schema, records, spell_out
 
@@ -200,7 +202,7 @@ def write_table(
 RECORDS_PER_PART = 2048
 
 def label_records(
-    classifier, # fitted
+    classifier, # fitted; or a Careful one, whose remarks are added
     records:list, # of dict
     text_column:str="text",
 ) -> list: # the same plus `label`, `score`, `p_<class>`; such names are replaced
@@ -210,10 +212,11 @@ def label_records(
     texts = [record[text_column] for record in records]
     probabilities = classifier.predict_proba(texts)  # (records, classes)
     names = [f"p_{name}" for name in classifier.classes_]
+    remarks = getattr(classifier, "remarks", lambda row: {})
     answered = []
     for record, row in zip(records, probabilities):
         answer = {"label": classifier.classes_[row.argmax()].item(),
-                  "score": float(row.max())}
+                  "score": float(row.max())} | remarks(row)
         shares = dict(zip(names, map(float, row)))
         answered.append(record | answer | shares)
     return answered
@@ -289,11 +292,12 @@ def plan_columns(
     else:
         types = dict.fromkeys(first)
     _require_names(source, types)
-    replaced = [name for name in ("label", "score") if name in types]
+    added = _answer_types(classifier)
+    replaced = [name for name in types if name in added and not name.startswith("p_")]
     if replaced:
         log.warning(f"the column {replaced[0]!r} of {source} is replaced by the answer;"
                     " rename it to keep it")
-    return types | _answer_types(classifier)
+    return types | added
 
 def _require_names(source, names):
     "An `InputError` when the name of a column cannot be written"
@@ -306,9 +310,12 @@ def _require_names(source, names):
 def _answer_types(classifier):
     "Types of the columns that an answer adds"
     import pyarrow as pa
-    numbers = ["score", *(f"p_{name}" for name in classifier.classes_)]
+    shares = dict.fromkeys((f"p_{name}" for name in classifier.classes_), pa.float64())
     label = pa.array(classifier.classes_.tolist()).type
-    return {"label": label} | dict.fromkeys(numbers, pa.float64())
+    remarks = getattr(classifier, "remarks", lambda row: {})
+    some = remarks(np.full(len(classifier.classes_), 1 / len(classifier.classes_)))
+    more = {name: pa.bool_() if name == "answered" else pa.list_(label) for name in some}
+    return {"label": label, "score": pa.float64()} | more | shares
 
 # %% ../../nbs/production/07_batches.ipynb #0a00238c
 def _csv_rows(rows, plan):
@@ -439,19 +446,20 @@ def sealed(
     plan:dict, # see _plan_of
     labelled:int, # records
     rejected:int, # records
+    unanswered:int, # of those labelled, see Careful
 ) -> dict:
     "What tells a part that is whole from any other"
     return dict(plan=_sum_of_plan(plan), labelled=labelled, rejected=rejected,
-                answers=_sum_of(part.answers), aside=_sum_of(part.aside))
+                unanswered=unanswered, answers=_sum_of(part.answers), aside=_sum_of(part.aside))
 
 def counts_of(
     part:Part,
     plan:dict, # see _plan_of
-) -> tuple: # (records labelled, records set aside); None where it is not as it was sealed
+) -> tuple: # records labelled, set aside, left unanswered; None: not as it was sealed
     "What is in a part that is whole"
     try:
         seal = _json_of(part.seal)
-        counts = seal["labelled"], seal["rejected"]
+        counts = seal["labelled"], seal["rejected"], seal["unanswered"]
         return counts if seal == sealed(part, plan, *counts) else None
     except (FileNotFoundError, KeyError, TypeError):
         return None
@@ -507,7 +515,10 @@ def _answer_part(part, classifier, some, text_column, columns, plan):
     lines = [_aside_line(entry, text_column) for entry in bad]
     with atomic_file(part.aside) as partial:
         partial.write_text("".join(lines), encoding="utf-8")
-    counts = len(some) - len(bad), len(bad)
+    aside = {entry["row"] for entry in bad}
+    unanswered = sum(not row.get("answered", True) for (number, _), row in zip(good, rows)
+                     if number not in aside)
+    counts = len(some) - len(bad), len(bad), unanswered
     with atomic_file(part.seal) as partial:
         partial.write_text(json.dumps(sealed(part, plan, *counts)), encoding="utf-8")
     return counts
@@ -583,8 +594,10 @@ def _label_parts(classifier, source, output, text_column, model, columns):
             bar.update(len(some))
     now = _plan_of(source, text_column, model, types)
     _require_unchanged(parts, plan, source, now)
-    labelled, rejected = map(sum, zip(*counts))
+    labelled, rejected, unanswered = map(sum, zip(*counts))
     _finish(folder, parts, output, rejected)
+    if "answered" in types:
+        log.info(f"{unanswered:,} of {labelled:,} messages are left to a person")
     return labelled, rejected
 
 # %% ../../nbs/production/07_batches.ipynb #abac1655

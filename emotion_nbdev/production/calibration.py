@@ -18,8 +18,9 @@ from ..foundations.core import InputError
 def as_logits(
     probabilities, # (n, classes)
 ) -> np.ndarray: # (n, classes)
-    "Their logarithms, at least that of 1e-12"
-    return np.log(np.clip(np.asarray(probabilities, dtype=float), 1e-12, 1))
+    "Their logarithms, at least that of the smallest number above 0"
+    least = np.finfo(float).tiny
+    return np.log(np.clip(np.asarray(probabilities, dtype=float), least, 1))
 
 # %% ../../nbs/production/02_calibration.ipynb #c254876d
 PRIOR = 20 # messages: the weight of the belief that probabilities are honest

@@ -392,7 +392,7 @@ def render_card(
         fine_tuned=is_fine_tuned(approach, training), front_matter=front_matter(metadata),
         licence=licence, languages=metadata.get("language", ()),
         base_model=metadata.get("base_model"), dataset=dataset,
-        examples=list(examples), ceiling=ceiling, **parts)
+        examples=list(examples), ceiling=ceiling, promise=training.get("promise"), **parts)
 
 # %% ../../nbs/production/03_card.ipynb #36940c72
 def write_card(

@@ -18,6 +18,7 @@ from ..foundations.texts import as_texts, public_name
 from .artefacts import PROBES, read_record
 from .card import published_rows
 from .graphs import GRAPH, OnnxClassifier
+from .trust import read_trust
 
 # %% ../../nbs/production/08_page.ipynb #9a6e0010
 def _figures(approach, rows):
@@ -36,6 +37,10 @@ def _figures(approach, rows):
     if split == "validation":
         said += "; where it was chosen on that split, these figures are slightly too good"
     return f"{said}."
+
+def _called(record):
+    "What the ledger calls the model"
+    return (record.get("settings") or {}).get("trick", record.get("approach", "fine-tuned"))
 
 def _training(record):
     "What the model learned from, where the record says it"
@@ -61,7 +66,7 @@ def about(
                 " it says \"not sure\".")
     reads = f" It reads {limit:,} tokens (parts of words) of a message." if limit else ""
     return (
-        f"{_figures(record.get('approach', 'fine-tuned'), rows)} {_training(record)} "
+        f"{_figures(_called(record), rows)} {_training(record)} "
         f"It knows {len(classes)} classes and gives every message one of them, whatever the"
         f" message says.{sure}{reads} "
         "Messages unlike those it was trained on, irony and other languages mislead it, and a "
@@ -204,12 +209,15 @@ def write_page(
     title:str="Which label fits this message?",
     examples=EXAMPLES, # messages to try
     temperature:float=1., # divides the logits, see best_temperature
-    threshold:float=None, # of the probability of an answer; below it: "not sure"
+    threshold:float=None, # below it: "not sure"; None: what the model promises, see make_trust
     revision:str=None, # branch, tag or commit on the Hub
 ) -> Path: # `output_dir`
     "Write a static page that answers in the browser; an `InputError` for a model without graph"
     source = model_folder(model, revision)
     record = read_record(source, model)
+    promise = read_trust(source, model)
+    if threshold is None and promise:
+        threshold = promise.threshold
     _check_page(model, record, temperature, threshold)
     classifier = OnnxClassifier.load(model, revision)
     limit, rows = classifier.record_["limit"], read_ledger(source, model)
