@@ -5,18 +5,21 @@
 # %% auto #0
 __all__ = ['HAND_MADE', 'Wrapper', 'size_of_each', 'draw_some', 'balanced_places', 'Resampled', 'adjust', 'LogitAdjusted',
            'weighted_loss', 'focal_loss', 'adjusted_loss', 'side_by_side', 'LayerExtractor', 'layer_features',
-           'check_layer', 'hand_made_counts', 'HandMadeFeatures', 'encoder_and_tfidf', 'agreement_of', 'TextStacking',
-           'stacking']
+           'check_layer', 'hand_made_counts', 'HandMadeFeatures', 'TermWeights', 'WithTemperature', 'encoder_and_tfidf',
+           'agreement_of', 'TextStacking', 'stacking']
 
 # %% ../nbs/10_improvements.ipynb #a9b372c3
 import numpy as np
 import regex
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, TransformerMixin
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from .classifiers import EVERY_SIGN, TextDoor, TextPipeline
+from emotion_nbdev.classifiers import (
+    count_words, EVERY_SIGN, fewest_messages, masked, TextDoor, TextPipeline,
+)
 from .dataset import TextFolds
 from .error_analysis import EMOJI, NEGATION
 from .foundations.checkpoints import EMBEDDED_CHECKPOINT
@@ -113,8 +116,9 @@ class LogitAdjusted(Wrapper):
         "Train, and count the classes; `more` goes to the classifier"
         texts, labels = as_messages(texts, labels)
         self.classifier_ = clone(self.classifier).fit(texts, labels, **more)
-        self.classes_, counts = np.unique(labels, return_counts=True)
-        self.shares_ = counts / counts.sum()
+        self.classes_ = np.asarray(self.classifier_.classes_)
+        counts = (labels[:, None] == self.classes_).sum(axis=0)
+        self.shares_ = np.maximum(counts, 1) / len(labels)
         return self
 
     def predict_proba(self, texts):
@@ -278,27 +282,46 @@ class HandMadeFeatures(TransformerMixin, BaseEstimator):
         "Names of the columns"
         return np.array(list(HAND_MADE), dtype=object)
 
+# %% ../nbs/10_improvements.ipynb #c3fb3172
+class TermWeights(TransformerMixin, BaseEstimator):
+    "Texts to TF-IDF of every sign, as `TfidfClassifier` counts them"
+    def fit(self, texts, labels=None):
+        "Learn the terms; names and numbers are masked, and rare terms left out"
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        texts = as_texts(texts)
+        self.vectorizer_ = TfidfVectorizer(
+            ngram_range=(1, 2), token_pattern=EVERY_SIGN, preprocessor=masked,
+            min_df=fewest_messages(None, len(texts)))
+        count_words(self.vectorizer_, texts)
+        return self
+
+    def transform(self, texts):
+        "(texts, terms), sparse"
+        check_is_fitted(self)
+        return self.vectorizer_.transform(as_texts(texts))
+
 # %% ../nbs/10_improvements.ipynb #90c19910
+class WithTemperature(TextDoor, CalibratedClassifierCV):
+    "scikit-learn's calibration, of a classifier of texts"
+
 def encoder_and_tfidf(
     checkpoint=EMBEDDED_CHECKPOINT, # of the encoder
     share:float=.5, # length of the encoder's vector beside TF-IDF's, which is 1
     seed:int=42,
 ):
     "A linear SVM on TF-IDF of every sign joined with an encoder's features"
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import FeatureUnion, make_pipeline
     from sklearn.preprocessing import Normalizer, StandardScaler
     from sklearn.svm import LinearSVC
     from emotion_nbdev.features import FeatureExtractor
     encoder = make_pipeline(
         FeatureExtractor(checkpoint), StandardScaler(), Normalizer())
-    tfidf = TfidfVectorizer(ngram_range=(1, 2), token_pattern=EVERY_SIGN)
-    union = FeatureUnion([("encoder", encoder), ("tfidf", tfidf)],
+    union = FeatureUnion([("encoder", encoder), ("tfidf", TermWeights())],
                          transformer_weights={"encoder": share})
     svm = LinearSVC(class_weight="balanced", random_state=seed)
-    head = CalibratedClassifierCV(svm, method="temperature", ensemble=False, cv=5)
-    return TextPipeline([("features", union), ("head", head)])
+    joined = make_pipeline(union, svm)
+    return WithTemperature(joined, method="temperature", ensemble=False,
+                           cv=TextFolds(5, seed))
 
 # %% ../nbs/10_improvements.ipynb #243eebd4
 def agreement_of(

@@ -67,7 +67,7 @@ MAKING = DATA | {"--model": ("--model", "nowhere"), "--max-train-samples": ("--m
                  "--language": ("--language", "de"), "--card-examples": ("--card-examples", "2"), "--output-dir": ("--output-dir", "model"), "--seed": ("--seed", "7")}
 VARIANTS = {
     "check": DATA | {"--model": ("--model", "nowhere"), "--json": ("--json",)},
-    "train": MAKING | {"--approach": ("--approach", "majority"), "--seed": ["--approach", "tfidf", "--output-dir", "out", "--train-file", "train.csv", "--seed", "7"]},
+    "train": MAKING | {"--approach": ("--approach", "majority"), "--trick": ["--trick", "tfidf-every-sign", "--output-dir", "out", *FILES], "--seed": ["--approach", "tfidf", "--output-dir", "out", "--train-file", "train.csv", "--seed", "7"]},
     "run": MAKING | {"--train-file": ("--train-file", "none.csv"), "--validation-file": ("--validation-file", "none.csv"), "--test-file": ("--test-file", "none.csv"), "--max-train-samples": ("--max-train-samples", "1"),
                      "--licence": ("--licence", "none"), "--language": ("--language", "german")},
     "predict": {"--model": ("--model", "frozen"), "texts": ("fine",), "--input": ("--input", "validation.csv"), "--output": ("--output", "out.csv"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "label"),

@@ -153,6 +153,49 @@ def test_a_search_that_was_stopped_goes_on(tiny_checkpoint, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "other", [dict(folds=3), dict(seed=7), dict(checkpoint="twin")], ids=["folds", "seed", "weights"]
+)
+def test_a_study_of_other_folds_seeds_or_weights_is_refused(other, tiny_checkpoint, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "study.db"
+    settings = dict(checkpoint=str(tiny_checkpoint), trials=1, study_path=path, folds=2)
+    SearchedHead(**settings).fit(TEXTS, np.array(LABELS))
+    if "checkpoint" in other:
+        import shutil
+
+        other = dict(checkpoint=str(tmp_path / "twin"))
+        shutil.copytree(tiny_checkpoint, other["checkpoint"])
+        weights = load_file(tmp_path / "twin" / "model.safetensors")
+        save_file({name: array * 1.5 for name, array in weights.items()}, tmp_path / "twin" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=f"another {next(iter(other))}"):
+        SearchedHead(**settings | other).fit(TEXTS, np.array(LABELS))
+
+
+def test_a_search_finds_the_same_however_often_it_is_stopped(tiny_checkpoint, tmp_path):
+    def tried(path, *steps):
+        for trials in steps:
+            searched = SearchedHead(str(tiny_checkpoint), trials=trials, study_path=path, folds=2)
+            searched.fit(TEXTS, np.array(LABELS))
+        return [(trial.params, trial.value) for trial in searched.study_.trials]
+
+    assert tried(tmp_path / "stopped.db", 1, 4, 8) == tried(None, 8)
+
+
+def test_the_clock_of_a_search_is_a_guard_that_is_reported(tiny_checkpoint, caplog):
+    import logging
+
+    logging.getLogger("emotion_nbdev").propagate = True
+    with pytest.raises(InputError, match="no trial of the search came to its end"):
+        SearchedHead(str(tiny_checkpoint), trials=2, seconds=0, folds=2).fit(TEXTS, np.array(LABELS))
+    assert "ended by its clock, after 0 of 2 trials in 0 s" in caplog.text
+    caplog.clear()
+    SearchedHead(str(tiny_checkpoint), trials=2, folds=2).fit(TEXTS, np.array(LABELS))
+    assert "clock" not in caplog.text
+    assert SearchedHead().seconds is SearchedFineTuning().seconds is None  # trials are the budget
+
+
 def test_an_interrupted_trial_is_made_again(tmp_path):
     study = open_study(tmp_path / "study.db")
 

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['JUDGED', 'ENOUGH', 'VERDICTS', 'MEASURED', 'ONCE', 'run_cell', 'test_answers', 'fit_trick', 'combined_cell',
-           'comparison_plan', 'open_comparison', 'compare_tricks', 'redrawn_scores', 'Gain', 'gain_of',
-           'largest_by_chance', 'with_typical_luck', 'simultaneous_gains', 'verdict', 'error_for', 'messages_needed',
-           'rare_classes', 'calibration_of', 'answers_of', 'cell_scores', 'Part', 'held_out_third', 'two_parts',
-           'training_of', 'paired_cells', 'gains_on', 'gain_columns', 'trick_row', 'trick_table', 'winners',
-           'with_confirmation', 'in_points', 'advice', 'judge_recorded', 'recorded_gain', 'plot_gain_and_cost']
+           'identity', 'comparison_plan', 'open_comparison', 'all_asked', 'compare_tricks', 'redrawn_scores', 'Gain',
+           'gain_of', 'largest_by_chance', 'with_typical_luck', 'simultaneous_gains', 'verdict', 'error_for',
+           'messages_needed', 'rare_classes', 'calibration_of', 'answers_of', 'cell_scores', 'Part', 'held_out_third',
+           'two_parts', 'training_of', 'paired_cells', 'gains_on', 'gain_columns', 'extra_price', 'trick_row',
+           'trick_table', 'winners', 'with_confirmation', 'in_points', 'advice', 'keeping', 'judge_recorded',
+           'recorded_gain', 'plot_gain_and_cost']
 
 # %% ../../nbs/beyond/07_comparison.ipynb #578a554d
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import chain, product
 from pathlib import Path
 from time import perf_counter
@@ -21,13 +24,14 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from .tricks import Trick
+from .tricks import all_tricks, Trick
 from ..dataset import text_key, to_frame
 from emotion_nbdev.evaluation import (
     Answers, answers, calibration_error, cell_metrics, class_report, confusion_counts,
     count_metrics, losses, redrawn, samples_digest,
 )
 from ..features import FeatureExtractor
+from ..foundations.cache import fresh_cache
 from emotion_nbdev.foundations.core import (
     atomic_file, InputError, log, peak_memory, reset_peak, writing_into,
 )
@@ -41,6 +45,7 @@ def run_cell(
     data, # DatasetDict, see load_data
     checkpoint, # of the encoder
     seed:int,
+    cold:bool=True, # for its price: with no vectors that were kept before
 ) -> dict: # JSON types only
     "Train on train, answer validation; an InputError when it cannot be trained"
     train, validation = to_frame(data["train"]), to_frame(data["validation"])
@@ -48,14 +53,16 @@ def run_cell(
     classifier = trick.make(checkpoint, names, seed)
     chooses_epoch = validation if approach == "fine-tuned" else None
     reset_peak()
-    started = perf_counter()
-    fit_trick(classifier, trick.name, train, chooses_epoch)
-    fitted = perf_counter()
-    given = answers(trick.name, classifier, "validation", validation)
-    seconds = dict(fit_seconds=round(fitted - started, 3),
-                   predict_seconds=round(perf_counter() - fitted, 3))
+    with fresh_cache() if cold else nullcontext():
+        started = perf_counter()
+        fit_trick(classifier, trick.name, train, chooses_epoch)
+        fitted = perf_counter()
+        given = answers(trick.name, classifier, "validation", validation)
+        seconds = dict(fit_seconds=round(fitted - started, 3),
+                       predict_seconds=round(perf_counter() - fitted, 3))
     cell = dict(
         approach=approach, trick=trick.name, exercise=trick.exercise, seed=seed,
+        of=identity(trick), cold=cold,
         samples=given.samples, **seconds, peak_mib=peak_memory(),
         classes=given.classes.tolist(),
         probabilities=given.probabilities.round(6).tolist(),
@@ -102,7 +109,7 @@ def combined_cell(
     shares:pd.Series, # class name -> share of the training messages
 ) -> dict: # as run_cell
     "Let a trick combine what others answered"
-    of_classes = shares[parts[0]["classes"]].to_numpy()
+    of_classes = shares.reindex(parts[0]["classes"], fill_value=0).to_numpy()
     def combined(given):
         members = [np.array(one["probabilities"]) for one in given]
         return trick.combine(members, of_classes).round(6).tolist()
@@ -113,6 +120,7 @@ def combined_cell(
         on_test = [part["test"] for part in parts]
         new["test"] = on_test[0] | dict(probabilities=combined(on_test))
     new["peak_mib"] = max(part["peak_mib"] for part in parts)
+    new["cold"] = all(part["cold"] for part in parts)
     for cost in ("fit_seconds", "predict_seconds"):
         new[cost] = round(sum(part[cost] for part in parts), 3)
     return parts[0] | new
@@ -132,7 +140,15 @@ def _kept(path, trick):
         return None
     if not isinstance(cell, dict) or cell.get("trick") != trick.name:
         return None
-    return cell if "probabilities" in cell else None
+    return cell if "probabilities" in cell and cell.get("of") == identity(trick) else None
+
+def identity(
+    trick:Trick,
+) -> str: # None: its name says it
+    "What a trick depends on beside its name: the weights of another checkpoint"
+    from emotion_nbdev.foundations.cache import fingerprint
+    from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
+    return trick.other and fingerprint(resolve_checkpoint(trick.other))
 
 def comparison_plan(
     data, # DatasetDict
@@ -145,7 +161,9 @@ def comparison_plan(
     for split in data:
         rows = to_frame(data[split])
         plan[split] = samples_digest(rows["text"], rows["label"])
-    return plan | dict(checkpoint=fingerprint(resolve_checkpoint(checkpoint)))
+    packages = ("emotion-nbdev", "scikit-learn", "torch", "transformers")
+    versions = {name: version(name) for name in packages}
+    return plan | dict(checkpoint=fingerprint(resolve_checkpoint(checkpoint)), versions=versions)
 
 def open_comparison(
     folder, # gets `cells/` and plan.json; may hold those of an earlier start
@@ -161,9 +179,28 @@ def open_comparison(
         _write(folder/"plan.json", plan)
     elif json.loads((folder/"plan.json").read_text(encoding="utf-8")) != plan:
         raise InputError(
-            f"{folder} holds a comparison on other data or with another checkpoint. "
-            "Choose another folder.")
+            f"{folder} holds a comparison on other data, with another checkpoint or with other "
+            "versions. Choose another folder.")
     return folder/"cells"
+
+def all_asked(
+    folder:Path, # of the comparison
+    tricks:list, # this and the next: see compare_tricks
+    seeds:list,
+) -> tuple: # (tricks, seeds): those, and what earlier starts in this folder asked for
+    "What a table is about: who asks for less later does not get narrower intervals"
+    path, asked = folder/"asked.json", {"seeds": [], "tricks": []}
+    if path.is_file():
+        asked = json.loads(path.read_text(encoding="utf-8"))
+    named = [[approach, one.name, one.other] for approach, one in tricks]
+    asked = {"seeds": [*asked["seeds"], *(one for one in seeds if one not in asked["seeds"])],
+             "tricks": [*asked["tricks"], *(one for one in named if one not in asked["tricks"])]}
+    _write(path, asked)
+    others = sorted({str(other) for *_, other in asked["tricks"] if other})
+    known = {(approach, one.name): (approach, one) for approach, one in all_tricks(others)}
+    known |= {(approach, one.name): (approach, one) for approach, one in tricks}
+    wanted = [(approach, name) for approach, name, _ in asked["tricks"]]
+    return [known[key] for key in wanted if key in known], asked["seeds"]
 
 # %% ../../nbs/beyond/07_comparison.ipynb #b0fb31a6
 def compare_tricks(
@@ -177,29 +214,35 @@ def compare_tricks(
     "Run each trick with each seed; an InputError when the plain recipe fails"
     path = open_comparison(folder, data, checkpoint)
     began = perf_counter()
-    if budget > 0 and any(approach == "features" for approach, _ in tricks):
-        _fill_cache(data, checkpoint)
+    if budget > 0:
+        _warm_up(data, checkpoint, {approach for approach, _ in tricks})
     cells, left_out = {}, []
-    trained = [pair for pair in tricks if not pair[1].members]
-    for seed, (approach, trick) in product(seeds, trained):
+    every_trick, every_seed = all_asked(Path(folder), tricks, seeds)
+    trained = [pair for pair in every_trick if not pair[1].members]
+    now = {(approach, trick.name, seed) for (approach, trick), seed in product(tricks, seeds)}
+    for seed, (approach, trick) in product(every_seed, trained):
         key = approach, trick.name, seed
         remaining = began + budget - perf_counter()
         place = path/f"{approach}-{quote(trick.name, safe='')}-{seed}.json"
-        cell = _same_again(cells, key, seeds) or _kept(place, trick)
-        if cell is None and _expected(cells, approach) <= remaining:
-            cell = _made(place, approach, trick, data, checkpoint, seed)
-        if cell is None:
-            left_out.append(key)
-        else:
+        cell = _same_again(cells, key, every_seed) or _kept(place, trick)
+        if cell is None and key in now and _expected(cells, approach) <= remaining:
+            cold = approach == "fine-tuned" or seed == seeds[0]
+            cell = _made(place, approach, trick, data, checkpoint, seed, cold)
+        if cell is not None:
             cells[key] = cell
-    left_out += _add_combined(cells, tricks, seeds, to_frame(data["train"]))
-    return list(cells.values()), left_out
+        elif key in now:
+            left_out.append(key)
+    missing = _add_combined(cells, every_trick, every_seed, to_frame(data["train"]))
+    return list(cells.values()), left_out + [key for key in missing if key in now]
 
 # %% ../../nbs/beyond/07_comparison.ipynb #5b3b1cba
-def _fill_cache(data, checkpoint):
-    "Compute the features that most tricks share"
+def _warm_up(data, checkpoint, approaches):
+    "Import what takes seconds, and compute the features that most tricks share"
+    if "fine-tuned" in approaches:
+        from transformers import Trainer  # noqa: F401
     texts = [*to_frame(data["train"])["text"], *to_frame(data["validation"])["text"]]
-    FeatureExtractor(checkpoint).fit().transform(texts)
+    if "features" in approaches:
+        FeatureExtractor(checkpoint).fit().transform(texts)
 
 def _same_again(cells, key, seeds):
     "The cell of a trick whose first two seeds made no difference, for a later seed; else None"
@@ -216,11 +259,11 @@ def _expected(cells, approach):
                for cell in cells.values() if cell["approach"] == approach]
     return max(seconds, default=0)
 
-def _made(place, approach, trick, data, checkpoint, seed):
+def _made(place, approach, trick, data, checkpoint, seed, cold):
     "A new cell, written at once; None for a trick that cannot be done on these data"
     log.info(f"{approach}, {trick.name}, seed {seed}")
     try:
-        cell = run_cell(approach, trick, data, checkpoint, seed)
+        cell = run_cell(approach, trick, data, checkpoint, seed, cold)
     except InputError as error:
         if trick.name == "plain":
             raise
@@ -236,7 +279,10 @@ def _add_combined(cells, tricks, seeds, train):
     for seed, (approach, trick) in product(seeds, tricks):
         if not trick.members or (trick.across_seeds and len(seeds) == 1):
             continue
-        member_seeds = seeds if trick.across_seeds else [seed]
+        member_seeds = [seed]
+        if trick.across_seeds:
+            member_seeds = [one for one in seeds if one == seed or all(
+                (*member, one) in cells for member in trick.members)]
         keys = [(*member, one) for member in trick.members for one in member_seeds]
         parts = [cells.get(key) for key in keys]
         key = approach, trick.name, seed
@@ -553,6 +599,16 @@ def gain_columns(
         columns[f"{heading} {metric}_low"], columns[f"{heading} {metric}_high"] = gain.interval
     return columns
 
+def extra_price(
+    pair:tuple, # see paired_cells
+) -> dict: # `extra_seconds`, `extra_mib`; NaN where none was measured from an empty cache
+    "What a trick costs beyond the plain recipe, with the same seed"
+    for plain, cell in zip(*pair):
+        if plain["cold"] and cell["cold"]:
+            return dict(extra_seconds=cell["fit_seconds"] - plain["fit_seconds"],
+                        extra_mib=int(cell["peak_mib"] - plain["peak_mib"]))
+    return dict(extra_seconds=float("nan"), extra_mib=float("nan"))
+
 def trick_row(
     pair:tuple, # see paired_cells
     gains:dict, # metric -> Gain
@@ -561,14 +617,13 @@ def trick_row(
 ) -> dict:
     "A row of the table"
     old, new = (pd.DataFrame([cell_scores(cell, rows, rare) for cell in cells]) for cells in pair)
-    plain, first = (cells[0] for cells in pair)
+    first = pair[1][0]
     row = {name: first[name] for name in ("approach", "trick", "exercise")}
     row |= dict(n=len(rows), seeds=len(pair[1]), training=training_of(pair[1]))
     measured = [name for name in new if name != "predicted"]
     row |= new[measured].mean().to_dict() | gain_columns(gains)
     row |= {f"gain F1 {name}": (new[f"F1 {name}"] - old[f"F1 {name}"]).mean() for name in rare}
-    row["extra_seconds"] = first["fit_seconds"] - plain["fit_seconds"]
-    row["extra_mib"] = int(first["peak_mib"] - plain["peak_mib"])
+    row |= extra_price(pair)
     macro_f1 = gains["macro_f1"]
     row["messages_needed"] = messages_needed(macro_f1, len(rows))
     row["more_seeds"] = macro_f1.by_seeds > error_for(macro_f1) ** 2
@@ -665,6 +720,25 @@ def advice(
             said = [_of_winner(best.iloc[0])]
         sentences.append(f"{approach}: {'; '.join(said + _of_the_rest(part))}.")
     return sentences
+
+# %% ../../nbs/beyond/07_comparison.ipynb #9199104e
+def keeping(
+    table:pd.DataFrame, # see trick_table
+) -> list: # of lines
+    "The commands that train what pays, and which of the tricks cannot be saved"
+    saved = {(approach, one.name): one.saved_as for approach, one in all_tricks()}
+    lines, unsaved = [], []
+    for row in table.itertuples():
+        other = row.trick.removeprefix("checkpoint ")
+        source = f"--model {other}" if other != row.trick else f"--trick {row.trick}"
+        if source.startswith("--trick") and not saved.get((row.approach, row.trick)):
+            unsaved.append(row.trick)
+        elif row.Index in winners(table).index:
+            lines.append(f"To keep {row.trick}: emotion-nbdev train --approach {row.approach} "
+                         f"{source} --output-dir model")
+    if unsaved:
+        lines.append(f"These can be compared and not be saved: {', '.join(unsaved)}.")
+    return lines
 
 # %% ../../nbs/beyond/07_comparison.ipynb #5de7b9f2
 def judge_recorded(
