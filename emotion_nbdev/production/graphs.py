@@ -95,6 +95,8 @@ def _runtime_options():
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    # threads that wait shall sleep: beside other work, spinning ones cost twice the time
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 def seconds_for(
