@@ -18,8 +18,8 @@ run: install  ## from texts to a fine-tuned model, on the embedded corpus
 	"$(BIN)/emotion-nbdev" run
 test: install  ## everything that proves the project
 	PATH="$(BIN):$$PATH" tools/check.sh
-bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3 SIZE=distilbert
-	"$(BIN)/python" benchmarks/bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3) --size $(or $(SIZE),embedded)
+bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3 SIZE=distilbert, or SERVE=1
+	"$(BIN)/python" benchmarks/$(if $(SERVE),serve.py,bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3) --size $(or $(SIZE),embedded))
 results: install  ## record the published figures anew: make results DATA=folder of the public dataset
 	"$(BIN)/python" tools/results.py $(if $(DATA),--data "$(DATA)")
 torture: install  ## kills, interrupts, hostile folders and a Hub with faults: make torture MINUTES=30

@@ -1,0 +1,117 @@
+"What the queue of an endpoint is worth, and whether it holds: `make bench SERVE=1`."
+import asyncio, json, statistics, subprocess, sys, tempfile, time
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psutil
+import typer
+
+from emotion_nbdev.dataset import load_data, to_frame
+from emotion_nbdev.fine_tuning import FineTunedClassifier
+from emotion_nbdev.production.artefacts import load, save
+from emotion_nbdev.production.graphs import export_onnx
+
+SERVER = """
+import sys
+from emotion_nbdev.production.endpoint import Limits, serve
+serve(sys.argv[1], port=0, limits=Limits(**eval(sys.argv[2])), ready=lambda address: print(address, flush=True))
+"""
+
+
+def small_model(folder, data):
+    "A model of the embedded checkpoint that has seen a few messages: as quick as any other of its size"
+    train, validation = to_frame(data["train"])[:320], to_frame(data["validation"])
+    save(FineTunedClassifier(epochs=1, quick=True).fit(train["text"].tolist(), train["label"].tolist()), folder)
+    export_onnx(folder, validation["text"].tolist(), validation["label"])
+    return folder
+
+
+@contextmanager
+def server(model, **limits):
+    "(port, process) of an endpoint"
+    with subprocess.Popen([sys.executable, "-c", SERVER, str(model), repr(limits)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield int(process.stdout.readline().rpartition(":")[2]), psutil.Process(process.pid)
+        finally:
+            process.kill()
+
+
+def request(texts):
+    "The bytes that ask for them"
+    body = json.dumps({"inputs": texts}).encode()
+    return b"POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+async def ask(reader, writer, asked):
+    "(status, answer) of one request on a connection that stays"
+    writer.write(asked)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    body = await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r\n")[0]))
+    return int(head.split()[1]), json.loads(body)
+
+
+async def crowd(port, texts, expected, clients, going_on, size=1):
+    "Seconds of each right answer, and how many requests got another one, or none"
+    seconds, bad, numbers = [], [], count()
+    asked = [request(texts[start:start + size]) for start in range(len(texts) - size + 1)]
+    async def client():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+        while going_on(len(seconds)):
+            start = next(numbers) % len(asked)
+            began = time.perf_counter()
+            status, answer = await ask(reader, writer, asked[start])
+            seconds.append(time.perf_counter() - began)
+            right = status == 200 and all(
+                abs(row["score"] - expected[text][row["label"]]) < 1e-6
+                for text, rows in zip(texts[start:start + size], answer) for row in rows)
+            bad.extend([] if right else [status])
+        writer.close()
+    ended = await asyncio.gather(*(client() for _ in range(clients)), return_exceptions=True)
+    return seconds, bad + [repr(error) for error in ended if error]
+
+
+def measured(served, texts, expected, clients, duration, size=1):
+    "Requests a second, median and 99th percentile of their milliseconds, the server's own time for each, and what went wrong"
+    port, process = served
+    until, spent = time.perf_counter() + duration, sum(process.cpu_times()[:2])
+    seconds, bad = asyncio.run(crowd(port, texts, expected, clients, lambda _: time.perf_counter() < until, size))
+    milliseconds = sorted(1000 * second for second in seconds)
+    return dict(clients=clients, texts=size, requests=len(seconds), per_second=round(len(seconds) / duration, 1),
+                p50=round(statistics.median(milliseconds), 1), p99=round(milliseconds[int(.99 * len(milliseconds))], 1),
+                processor_ms=round(1000 * (sum(process.cpu_times()[:2]) - spent) / len(seconds), 2), wrong_or_lost=len(bad))
+
+
+def memory(port, process, texts, expected, requests):
+    "MiB of the process after a tenth of the requests, and after all of them"
+    sizes = []
+    for until in (requests // 10, requests - requests // 10):
+        _, bad = asyncio.run(crowd(port, texts, expected, 64, lambda done: done < until))
+        assert not bad, bad[:3]
+        sizes.append(round(process.memory_info().rss / 2**20, 1))
+    return sizes
+
+
+def main(model: Path | None = None, clients: int = 64, seconds: float = 30, requests: int = 0):
+    "Each text alone (batch=1) beside the queue, in one run; every answer is compared with Python's. --requests 50000: memory"
+    data = load_data()
+    texts = to_frame(data["validation"])["text"].tolist()
+    with tempfile.TemporaryDirectory() as scratch:
+        model = model or small_model(Path(scratch)/"model", data)
+        classifier = load(model)
+        expected = {text: dict(zip(map(str, classifier.classes_), classifier.predict_proba([text])[0])) for text in texts}
+        with server(model, batch=1, wait=0) as served:
+            alone = measured(served, texts, expected, clients, seconds / 3)
+        with server(model) as served:
+            batch = measured(served, texts, expected, 1, seconds / 3, size=32)
+            queued = measured(served, texts, expected, clients, seconds)
+            sizes = memory(*served, texts, expected, requests) if requests else None
+    print(json.dumps(dict(
+        alone=alone, one_client_with_batches=batch, queued=queued, memory_mib=sizes,
+        throughput_ratio=round(queued["per_second"] / alone["per_second"], 2),
+        processor_ratio=round(alone["processor_ms"] / queued["processor_ms"], 2),
+        p99_over_p50_of_a_batch=round(queued["p99"] / batch["p50"], 2)), indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)
