@@ -291,6 +291,32 @@ def test_noise_ceiling():
     assert noise_ceiling(texts, labels, drawn_from=20).accuracy == pytest.approx(0.6)
 
 
+def test_card_and_results_have_one_ceiling_and_one_fingerprint(tmp_path, csv_file):
+    "Twins lie in two splits; what a card says of them is what the function says that the results page asks"
+    import json
+
+    from conftest import ROWS, call
+    from emotion_nbdev.dataset import load_data, to_frame
+    from emotion_nbdev.evaluation import data_ceiling, samples_digest
+
+    others = {"joy": ROWS["anger"], "anger": ROWS["joy"], "sadness": ROWS["sadness"]}
+    csv_file("train.csv", {label: [f"{text} {number}" for text in texts for number in range(4)] + texts for label, texts in ROWS.items()})
+    csv_file("validation.csv", {label: [*texts[:2], *(f"{text} too" for text in ROWS[label])] for label, texts in others.items()})
+    files = ["--train-file", "train.csv", "--validation-file", "validation.csv"]
+    done = call("train", "--approach", "tfidf", *files, "--output-dir", "model", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    data = load_data(train_file=tmp_path/"train.csv", validation_file=tmp_path/"validation.csv")
+    ceiling, text = data_ceiling(data), (tmp_path/"model"/"README.md").read_text()
+    assert ceiling.conflicting == 4 and noise_ceiling(*map(to_frame(data["train"]).get, ("text", "label"))).conflicting == 0
+    low, high = ceiling.interval
+    assert f"4 of the {ceiling.n} messages of train, validation" in text and f"{ceiling.accuracy:.3f} [{low:.3f}, {high:.3f}]" in text
+    prints = json.loads((tmp_path/"model"/"training.json").read_text())["data"]["fingerprint"]
+    ledger_says = {row["samples"] for row in json.loads((tmp_path/"model"/"metrics.json").read_text())}
+    rows = to_frame(data["validation"])
+    assert {prints["validation"]} == ledger_says == {samples_digest(rows["text"], rows["label"])}
+    assert text.count(prints["validation"]) == 2  # in the table of splits, and behind the figures
+
+
 def test_tables_of_errors():
     one = some_answers(4, n=300)
     table, pairs = by_loss(one), confused_pairs(one)

@@ -8,6 +8,7 @@ __all__ = ['app', 'main']
 # %% ../../nbs/app/03_cli.ipynb #911a3086
 import errno, json, logging, os, re, shutil, signal, sys
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Optional
@@ -487,11 +488,6 @@ class _Training:
         files = [*self.given, self.checkpoint, *self.more_files]
         return dict.fromkeys(public_text(note, files) for note in notes)
 
-    def messages(self, split):
-        "A split as a table"
-        from emotion_nbdev.dataset import to_frame
-        return to_frame(self.data[split])
-
     def card(self, licence, languages, examples):
         "The maker of the cards"
         preset, dataset, train_file = self.given
@@ -540,7 +536,7 @@ def _write_cards(climb, folder, card, training):
     for approach in climb.classifiers:
         place = _model_in(folder, climb, approach)
         address = training.output_dir.name/place.relative_to(folder)
-        card.write(place, approach, climb.rows, training.messages("train"), address)
+        card.write(place, approach, climb.rows, training.data, address)
 
 # %% ../../nbs/app/03_cli.ipynb #a3c57a70
 class _CardMaker:
@@ -551,18 +547,18 @@ class _CardMaker:
         self.front = dict(licence=licence, languages=languages, dataset=data_name)
         check_metadata(card_metadata(name, "tfidf", [], {}, base_model=None, **self.front))
 
-    def write(self, folder, approach, rows, train, address):
+    def write(self, folder, approach, rows, data, address):
         "Write README.md and the confusion matrix into the folder of the model"
-        from emotion_nbdev.evaluation import noise_ceiling
+        from emotion_nbdev.dataset import to_frame
+        from emotion_nbdev.evaluation import COLLECTIONS, data_ceiling
         from emotion_nbdev.production.card import write_card
         from emotion_nbdev.production.trust import read_trust
         training = json.loads((Path(folder)/"training.json").read_text(encoding="utf-8"))
         promise = read_trust(folder, folder)
         training["promise"] = str(promise) if promise else None
-        training["ceiling"] = None
-        ceiling = noise_ceiling(train["text"], train["label"])
-        if ceiling.conflicting:
-            training["ceiling"] = dict(accuracy=ceiling.accuracy, interval=list(ceiling.interval))
+        ceiling = data_ceiling(data, COLLECTIONS.get(self.front["dataset"]))
+        training["ceiling"] = asdict(ceiling) if ceiling.conflicting else None
+        train = to_frame(data["train"])
         examples = list(zip(train["text"], train["label"]))[:self.examples]
         has_checkpoint = training["approach"] not in ("majority", "tfidf")
         is_public = has_checkpoint and not Path(self.checkpoint).is_dir()
@@ -851,8 +847,7 @@ def _train(
                     required=(name,), further=further, precision=precision)
                 training.save(climb, name, folder, chosen and name)
                 keep_from_now_on(folder)
-                card.write(folder, name, climb.rows, training.messages("train"),
-                           output_dir.name)
+                card.write(folder, name, climb.rows, training.data, output_dir.name)
                 if onnx: _export_folder(folder, training.data["validation"])
         _show_ledger(climb.rows)
         _say(f"\nModel: {output_dir}")

@@ -383,7 +383,8 @@ def render_card(
     classes = _own_classes(training, measured)
     ceiling = training.get("ceiling")
     if ceiling:
-        ceiling = with_interval({**ceiling, "accuracy_interval": ceiling["interval"]}, "accuracy")
+        shown = with_interval({**ceiling, "accuracy_interval": ceiling["interval"]}, "accuracy")
+        ceiling = {**ceiling, "shown": shown}
     parts = (_quality_part(approach, rows, measured) | _data_part(training, measured)
              | _training_part(training, next(iter(measured.values()))))
     return _template().render(
