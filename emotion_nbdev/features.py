@@ -119,6 +119,20 @@ def some_rows(
         name: [rows[index] for index in indices]
         for name, rows in encoded.items()}
 
+# %% ../nbs/03_features.ipynb #e089aa0c
+def _forward(
+    model, # of transformers
+    inputs, # by name
+):
+    "The output; an `InputError` when a model cannot compute, as with odd settings"
+    try:
+        return model(**inputs)
+    except Exception as error:  # of as many kinds as there are settings
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(
+            f"the model cannot compute ({reason}). Its settings and its weights do not "
+            "fit, or memory is short. Use a model that is whole.") from error
+
 # %% ../nbs/03_features.ipynb #f4eff041
 def encoder_batches(
     model, # on its device
@@ -139,7 +153,7 @@ def encoder_batches(
         for indices in length_sorted_batches(lengths, tokens_per_batch):
             some = some_rows(columns, indices)
             inputs = tokenizer.pad(some, return_tensors="pt").to(model.device)
-            yield indices, inputs, model(**inputs)
+            yield indices, inputs, _forward(model, inputs)
             bar.update(len(indices))
 
 # %% ../nbs/03_features.ipynb #a85689d3

@@ -25,7 +25,9 @@ from tqdm.auto import tqdm
 from .dataset import class_names
 from .evaluation import samples_digest
 from .features import encoder_batches, loading, require_weights
-from .foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
+from emotion_nbdev.foundations.checkpoints import (
+    EMBEDDED_CHECKPOINT, require_finite, resolve_checkpoint,
+)
 from emotion_nbdev.foundations.compute import (
     best_device, compute_dtype, computing, native_bfloat16, own_random_state,
     plain_attention, quiet_transformers,
@@ -386,7 +388,7 @@ def class_probabilities(
         for indices, _, output in batches:
             softmax = output.logits.double().softmax(-1)  # (batch, outputs)
             probabilities[indices] = softmax.cpu().numpy()[:, columns]
-    return probabilities
+    return require_finite(probabilities)
 
 # %% ../nbs/07_fine_tuning.ipynb #839a0b0d
 def require_labels(

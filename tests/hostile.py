@@ -17,16 +17,18 @@ SIZES = ["num_hidden_layers", "hidden_size", "vocab_size", "num_attention_heads"
 
 
 def honest_models(place):
-    "A folder for each approach, and two with a graph: kind -> folder"
+    "A folder for each approach, three of several pieces, and two with a graph: kind -> folder"
     import torch
     from transformers import BertConfig, BertModel
     from conftest import ROWS
+    from emotion_nbdev.beyond.tricks import find_trick, trick_classifier
     from emotion_nbdev.classifiers import MajorityClassifier, TfidfClassifier, features_classifier
     from emotion_nbdev.fine_tuning import FineTunedClassifier
     from emotion_nbdev.production.artefacts import save
     from emotion_nbdev.production.graphs import export_onnx
     from emotion_nbdev.tokenization import load_tokenizer
-    labels, texts = map(list, zip(*((label, text) for label, some in ROWS.items() for text in some)))
+    os.environ["EMOTION_CACHE"] = str(place/"cache")
+    labels, texts = map(list, zip(*((label, f"{text} {number}") for number in range(3) for label, some in ROWS.items() for text in some)))
     checkpoint, tokenizer = place/"checkpoint", load_tokenizer()
     torch.manual_seed(0)
     sizes = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64)
@@ -34,6 +36,7 @@ def honest_models(place):
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(checkpoint)
     made = {"majority": MajorityClassifier(), "tfidf": TfidfClassifier(min_df=1), "features": features_classifier(checkpoint).set_params(features__dtype="float32", features__cache=False), "fine-tuned": FineTunedClassifier(checkpoint, epochs=1)}
+    made |= {name: trick_classifier(find_trick(name, "features")[1], str(checkpoint), sorted(ROWS), 3) for name in ("with-tfidf", "vote-with-tfidf", "stack-with-tfidf", "mean-and-cls")}
     for kind, classifier in made.items(): save(classifier.fit(texts, labels), place/kind)
     for kind, int8 in {"graph": False, "graph in 8 bits": True}.items():
         shutil.copytree(place/"fine-tuned", place/kind)
@@ -238,7 +241,7 @@ def nodes_of(kind, chance):
     if kind == "loop": return [node("Loop", ["turns", "yes", "one"], ["cost"], body=body)], [one, array("turns", 10**15), array("yes", True)]
     if kind == "branches":
         inner = helper.make_graph([node("Identity", ["one"], ["b"])], "b", [], [helper.make_tensor_value_info("b", 1, [])])
-        for _ in range(chance.choice([1, 40, 90])): inner = helper.make_graph([node("If", ["yes"], ["b"], then_branch=inner, else_branch=inner) if _ < 8 else node("If", ["yes"], ["b"], then_branch=inner)], "b", [], [helper.make_tensor_value_info("b", 1, [])])
+        for _ in range(chance.choice([1, 8, 30])): inner = helper.make_graph([node("If", ["yes"], ["b"], then_branch=inner, else_branch=inner) if _ < 8 else node("If", ["yes"], ["b"], then_branch=inner)], "b", [], [helper.make_tensor_value_info("b", 1, [])])
         return [*inner.node, node("Identity", ["b"], ["cost"])], [one, array("yes", True)]
     if kind == "expression": return [node("RegexFullMatch", ["word"], ["whole"], pattern="(a+)+$"), node("Cast", ["whole"], ["wide"], to=1), *end], [helper.make_tensor("word", 8, [1], [b"a" * 40 + b"c"])]
     return [node("Whatever", ["one"], ["cost"], domain="evil.example")], [one]
@@ -418,6 +421,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000 * 1000)
     parser.add_argument("--all", action="store_true", help="show those that were right, too")
     given = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")
     print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="hostile-") as place:
         found, wrong = trials(Path(place), given.seed, given.folders, given.graphs, lambda line, what: print(line[:None if what not in RIGHT else 300], flush=True) if given.all or what not in RIGHT else None)

@@ -213,3 +213,96 @@ def test_a_push_of_a_loop_is_one_line(tmp_path):
     from emotion_nbdev.production.push import plan_push
     (tmp_path/"loop").symlink_to("loop")
     with pytest.raises(InputError, match="loop is no plain file"): plan_push(tmp_path, "casey/moods")
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory):
+    import hostile
+    return hostile.honest_models(tmp_path_factory.mktemp("honest"))
+
+
+def test_a_sample_of_hostile_models(honest, tmp_path):
+    "Each is answered or refused in one line, within bounds; 850 folders and 240 graphs: python tests/hostile.py 850 240"
+    import hostile
+    found, wrong = hostile.trials(tmp_path, 20_000, 24, 24, say=lambda *told: None, models=honest)
+    assert not wrong, "\n".join(wrong)
+    assert found["refused"] > 15 and found["same"] > 5, found
+
+
+def refused(folder, what, dtype=None):
+    from emotion_nbdev.production.artefacts import load
+    with pytest.raises(InputError, match=what) as caught: load(folder, dtype=dtype).predict_proba(["what a day"])
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
+    return str(caught.value)
+
+
+@pytest.fixture
+def changed(honest, tmp_path):
+    "A copy of an honest model with other content of one file of JSON"
+    def change(kind, name="training.json", **content):
+        folder = tmp_path/f"changed-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(honest[kind], folder)
+        settings(name, **content)(folder, random.Random(0))
+        return folder
+    return change
+
+
+@pytest.mark.parametrize("pattern", [r"(\w+\s?)*!", r"\w+", "(", 5, None])
+def test_tokens_of_a_tfidf_are_of_a_fixed_set(pattern, changed): refused(changed("tfidf", settings={"ngram_range": [1, 2], "token_pattern": pattern}), "token_pattern .* is none of those")
+
+
+@pytest.mark.parametrize("settings", [{"ngram_range": [1, 10**9]}, {"ngram_range": [2, 1]}, {"ngram_range": "12"}, {"ngram_range": None}, {}, []])
+def test_other_settings_of_a_tfidf(settings, changed): refused(changed("tfidf", settings=settings and {"token_pattern": r"(?u)\b\w\w+\b", **settings}), "is damaged|no record")
+
+
+@pytest.mark.parametrize("record", [{"format": True}, {"format": 0}, {"classes": "abc"}, {"classes": ["a", "a", "b"]}, {"classes": ["a", "b", "\x1b[2J"]}, {"classes": [["a"], "b", "c"]}, {"approach": ["tfidf"]}, {"settings": 7}])
+def test_records_that_are_none(record, changed): refused(changed("tfidf", **record), "no record of a saved model")
+
+
+def test_bytes_that_are_no_text(honest, tmp_path):
+    shutil.copytree(honest["tfidf"], tmp_path/"model")
+    (tmp_path/"model"/"vocabulary.json").write_bytes(b'["a\xf2"]')
+    refused(tmp_path/"model", "is damaged")
+
+
+@pytest.mark.parametrize("content, why", [({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}}, "for ever"),
+                                          ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}] * 12}}, "longer without end")])
+def test_tokenizers_that_take_for_ever(content, why, changed): refused(changed("fine-tuned", "tokenizer.json", **content), why)
+
+
+def test_a_head_of_another_model_and_weights_too_large(honest, tmp_path):
+    folder = tmp_path/"majority"
+    shutil.copytree(honest["majority"], folder)
+    shutil.copy(honest["tfidf"]/"head.safetensors", folder)
+    refused(folder, "not that of a majority")
+    folder = tmp_path/"tuned"
+    shutil.copytree(honest["fine-tuned"], folder)
+    weights = load_file(folder/"model.safetensors")
+    save_file({name: array * np.float32(1e30) for name, array in weights.items()}, folder/"model.safetensors")
+    refused(folder, "no numbers: its weights are damaged, or too large")
+
+
+def test_settings_with_which_nothing_can_be_computed(changed): refused(changed("fine-tuned", "config.json", chunk_size_feed_forward="x"), "cannot compute|cannot be loaded")
+
+
+GRAPHS = {"loop": "no export writes", "branches": "no export writes|within a node", "expression": "no export writes|has texts", "foreign": "no export writes", "fill": "no export writes", "many": "nodes",
+          "outer": "cannot be used|no whole", "expand": "cannot be used|bytes for it", "expand later": "cannot be used", "tile": "cannot be used", "doubling": "cannot be used", "range": "cannot be used"}
+
+
+@pytest.mark.parametrize("engine", [None, "auto"])
+@pytest.mark.parametrize("kind", GRAPHS)
+def test_graphs_that_cost_without_end(kind, engine, honest, tmp_path):
+    import hostile, onnx
+    class Large(random.Random):
+        def choice(self, some): return max(some) if all(isinstance(one, int) for one in some) else some[0]
+    folder = tmp_path/"model"
+    shutil.copytree(honest["graph"], folder)
+    model = onnx.load(folder/"model.onnx")
+    nodes, arrays = hostile.nodes_of(kind, Large(0))
+    before = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *before, onnx.helper.make_node("Add", [model.graph.output[0].name, "cost"], ["dearer"])])
+    model.graph.initializer.extend(arrays)
+    model.graph.output[0].name = "dearer"
+    (folder/"model.onnx").write_bytes(model.SerializeToString())
+    refused(folder, GRAPHS[kind], engine)

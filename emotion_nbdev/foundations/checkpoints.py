@@ -9,8 +9,8 @@ __all__ = ['PICKLES', 'RUNS_CODE', 'ATTENTION', 'UNREAD', 'LARGEST_JSON', 'DEEPE
            'INSTALL_EMBEDDED', 'nested_settings', 'is_foreign_attention', 'leaves_folder', 'is_weights_name',
            'setting_trouble', 'index_trouble', 'json_depth', 'read_json', 'may_backtrack', 'tokenizer_trouble',
            'size_trouble', 'labels_trouble', 'config_trouble', 'settings_trouble', 'json_trouble', 'read_header',
-           'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'file_trouble', 'allowed_roots',
-           'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums',
+           'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'require_finite', 'file_trouble',
+           'allowed_roots', 'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums',
            'explain_download', 'DamagedError', 'damaged_files', 'download_checkpoint', 'given_folder', 'model_folder',
            'resolve_checkpoint']
 
@@ -381,6 +381,18 @@ def _infinite(path, size, changed):
             numbers = np.memmap(path, dtype, "r", start + first, (count,))
             if not is_finite(numbers, numbers.dtype.type(exponent)):
                 return f"has weights that are no finite numbers ({name!r:.60})"
+
+# %% ../../nbs/foundations/03_checkpoints.ipynb #b9621c84
+def require_finite(
+    probabilities, # NumPy array, what a model answers
+):
+    "The same; an `InputError` when some are no numbers"
+    import numpy as np
+    if not np.isfinite(probabilities).all():
+        raise InputError(
+            "the answers of this model are no numbers: its weights are damaged, or "
+            "too large to compute with. Use a model that is whole.")
+    return probabilities
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #ad75fe20
 def file_trouble(

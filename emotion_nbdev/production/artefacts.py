@@ -17,7 +17,7 @@ import numpy as np
 
 from emotion_nbdev.foundations.checkpoints import (
     dangers, download_checkpoint, explain_download, limited_client, model_folder, patiently,
-    PICKLES,
+    PICKLES, require_finite,
 )
 from ..foundations.core import atomic_folder, InputError, log
 from emotion_nbdev.foundations.texts import (
@@ -91,7 +91,7 @@ class SavedClassifier(TextClassifierMixin):
         if not texts:
             return np.empty((0, len(self.classes_)))
         products = self.rows(texts) @ self.coefficients.T
-        return softmax(np.asarray(products) + self.intercept, axis=1)
+        return require_finite(softmax(np.asarray(products) + self.intercept, axis=1))
 
 # %% ../../nbs/production/01_artefacts.ipynb #8186ea82
 FORMAT = 3  # of the folder; raised when an older version could not read it
@@ -483,6 +483,9 @@ def _arrays(folder, name, classes):
 # %% ../../nbs/production/01_artefacts.ipynb #23a3ab7a
 def _majority_rows(folder, name, record, arrays):
     "Texts to rows without columns"
+    if arrays["coefficients"].shape[1]:
+        raise InputError(
+            f"{name}: its head.safetensors is not that of a majority. Save the model again.")
     return lambda texts: np.zeros((len(texts), 0))
 
 def _tfidf_rows(folder, name, record, arrays):
