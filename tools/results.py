@@ -1,34 +1,105 @@
-"""The published figures, recorded anew: `make results`, and `make results DATA=folder` with train.txt and validation.txt of the public dataset.
+"""The published figures, recorded anew: `make results` on the embedded corpus, `make results DATA=folder` with train.txt and validation.txt of the public dataset too, `make results PART=label_noise,odd` some of them.
 
-Each row says with which state of the code it was made.  Times are those of this machine, so nothing else should be running."""
-import argparse, json, os, subprocess, sys, tempfile
+What makes a figure is the function that the results page shows, or the command that it names. `nbs/results/made.json` says of each file when, with which state of the code and by which command it was made, and what its sum is: a file that was changed by hand is found out by the tests.  Times are those of this machine, so nothing else should be running."""
+import argparse, ast, datetime, hashlib, json, os, subprocess, sys, tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT/"nbs"/"results"
+MADE = RESULTS/"made.json"
+COMMAND = Path(sys.executable).with_name("emotion-nbdev")
+OF_TUNING = "smoothing-0,smoothing-0.05,smoothing-0.2,weighted-loss,quick,without-suspects,logit-adjustment,vote-with-tfidf,vote-of-seeds,vote-of-smoothings,vote-of-all"
 
 
 def state():
-    "Version and commit of the code"
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return f"{version('emotion-nbdev')} {commit}".strip()
+    "Version and commit of the code; a plus where it was changed since"
+    def git(*words): return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True).stdout.strip()
+    changed = "+" if git("status", "--porcelain", "--", "emotion_nbdev") else ""
+    return f"{version('emotion-nbdev')} {git('rev-parse', '--short', 'HEAD')}{changed}".strip()
 
 
-def record(name, *options):
-    "Climb the ladder, and keep its ledger under that name"
+def page():
+    "What the results page defines: its imports, its functions and its names in capitals"
+    cells = json.loads((ROOT/"nbs"/"results.ipynb").read_text(encoding="utf-8"))["cells"]
+    found = {}
+    for cell in cells:
+        if cell["cell_type"] != "code" or cell["source"][:1] == ["%"]: continue
+        for node in ast.parse("".join(cell["source"])).body:
+            constant = isinstance(node, ast.Assign) and node.targets[0].id.isupper() if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) else False
+            if constant or isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef)):
+                exec(compile(ast.Module([node], []), "results.ipynb", "exec"), found)
+    return found
+
+
+def run(*words):
+    "A command with a cache of its own, else vectors of an earlier run would cost no seconds"
+    with tempfile.TemporaryDirectory() as cache:
+        subprocess.run([COMMAND, *map(str, words)], check=True, env={**os.environ, "EMOTION_CACHE": cache})
+
+
+def files(data): return ("--train-file", data/"train.txt", "--validation-file", data/"validation.txt")
+
+
+def ladder(*options):
+    "The ledger of a whole run"
     with tempfile.TemporaryDirectory() as folder:
-        command = [Path(sys.executable).with_name("emotion-nbdev"), "run", "--output-dir", f"{folder}/run", *map(str, options)]
-        subprocess.run(command, check=True, env={**os.environ, "EMOTION_CACHE": f"{folder}/cache"})  # else vectors of an earlier run would cost no seconds
+        run("run", "--output-dir", f"{folder}/run", *options)
         rows = json.loads(Path(f"{folder}/run/metrics.json").read_text(encoding="utf-8"))
-    rows = [row | {"code": state()} for row in rows]
-    (RESULTS/f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return [row | {"code": state()} for row in rows]
+
+
+def tricks(data):
+    "The tables of both approaches; takes hours"
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for approach, more in (("features", ()), ("fine-tuned", ("--tricks", OF_TUNING))):
+            run("compare", *files(data), "--approach", approach, *more, "--output-dir", f"{folder}/{approach}")
+            rows += json.loads(Path(f"{folder}/{approach}/comparison.json").read_text(encoding="utf-8"))
+    kept = [row for row in rows if row["approach"] == "features" or row["trick"] != "tfidf-every-sign"]
+    return [{name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()} for row in kept]
+
+
+def public(data):
+    "The public dataset"
+    from emotion_nbdev.dataset import load_files
+    return load_files(data/"train.txt", data/"validation.txt")
+
+
+PARTS = {  # name -> (does it need the public dataset?, what makes it)
+    "embedded": (False, lambda data: ladder()),
+    "label_noise": (False, lambda data: page()["clean_and_train"]()),
+    "emotion": (True, lambda data: ladder(*files(data))),
+    "emotion_chapter": (True, lambda data: page()["chapter_way"](public(data))),
+    "emotion_odd": (True, lambda data: page()["odd"](public(data))),
+    "few_labels": (True, lambda data: page()["few_labels"](public(data)).round(6).to_dict("records")),
+    "tricks": (True, tricks),
+}
+
+
+def write(name, content, command):
+    "The file, and what is known of it"
+    text = json.dumps(content, indent=1) + "\n"
+    (RESULTS/f"{name}.json").write_text(text, encoding="utf-8")
+    made = json.loads(MADE.read_text(encoding="utf-8"))
+    made[name] = dict(date=str(datetime.date.today()), code=state(), command=command, sha256=hashlib.sha256(text.encode()).hexdigest())
+    MADE.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def chosen(part, data):
+    "The parts that are asked for, or all that these data allow; ends with a line for one that is not known or lacks its data"
+    if part is None: return [name for name, (needs, _) in PARTS.items() if data or not needs]
+    for name in part.split(","):
+        if name not in PARTS: sys.exit(f"part {name!r} is not known. Known: {', '.join(PARTS)}.")
+        if PARTS[name][0] and not data: sys.exit(f"part {name!r} needs the public dataset: DATA=folder with train.txt and validation.txt.")
+    return part.split(",")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with train.txt and validation.txt of the public dataset")
-    data = parser.parse_args().data
-    record("embedded")
-    if data:
-        record("emotion", "--train-file", data/"train.txt", "--validation-file", data/"validation.txt")
+    parser.add_argument("--part", help=f"some of {', '.join(PARTS)}, separated by commas; default: all for which there are data")
+    given = parser.parse_args()
+    for name in chosen(given.part, given.data):
+        needs, make = PARTS[name]
+        write(name, make(given.data), f"make results PART={name}{' DATA=folder' if needs else ''}")
