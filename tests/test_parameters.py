@@ -15,21 +15,22 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 import named_tests
 from conftest import ROWS
 from named_tests import exported, parameters, public, shown
-from emotion_nbdev.app.ladder import climb_ladder, fit_rung, make_classifier
+from emotion_nbdev.app.ladder import Climb, climb_ladder, fit_rung, make_classifier, score_rung
 from emotion_nbdev.app.report import draw_data, draw_figures, FigureFolder, plot_plane, write_report
 from emotion_nbdev.beyond.check import check_tables, check_templates, summary
-from emotion_nbdev.beyond.comparison import calibration_of, error_for, fit_trick, Gain, gain_columns, held_out_third, in_points, largest_by_chance, redrawn_scores, simultaneous_gains, verdict
+from emotion_nbdev.beyond.comparison import calibration_of, error_for, fit_trick, Gain, gain_columns, held_out_third, in_points, largest_by_chance, redrawn_scores, run_cell, simultaneous_gains, verdict
 from emotion_nbdev.beyond.ensembles import CalibratedStack, saved_ensemble, saved_members
 from emotion_nbdev.beyond.few_labels import ContrastiveClassifier, draw_pairs, label_next, train_on_pairs
 from emotion_nbdev.beyond.label_noise import judges, out_of_fold, read_decisions
-from emotion_nbdev.beyond.search import held_back, open_study, search_fine_tuning, search_head, SearchedFineTuning, SearchedHead, study_settings, study_storage
-from emotion_nbdev.beyond.tricks import all_tricks, combining_trick, fine_tuning_trick, TRICKS, WithoutSuspects
+from emotion_nbdev.beyond.search import held_back, make_trials, open_study, search_fine_tuning, search_head, SearchedFineTuning, SearchedHead, study_settings, study_storage
+from emotion_nbdev.beyond.tricks import all_tricks, combining_trick, find_trick, fine_tuning_trick, MeanVote, TRICKS, WithoutSuspects
 from emotion_nbdev.classifiers import features_classifier, TfidfClassifier
 from emotion_nbdev.dataset import class_names, find_datasets, from_tables, held_out_rows, hold_out, load_data, load_files, load_hub, plot_class_distribution, plot_words_per_message, subsample, TextFolds, to_dataset, to_frame
 from emotion_nbdev.error_analysis import decisive_words, sortable_table
@@ -44,19 +45,21 @@ from emotion_nbdev.foundations.figures import as_written
 from emotion_nbdev.foundations.patience import patiently
 from emotion_nbdev.foundations.sources import clean_table, delimited_layout, drop_unlabelled, file_rows, get_preset, hub_tables, read_splits, require_hub, require_labels, require_texts, require_two_columns, spell_out, without_labels
 from emotion_nbdev.improvements import adjust, adjusted_loss, balanced_places, encoder_and_tfidf, focal_loss, HandMadeFeatures, LayerExtractor, Resampled, side_by_side, size_of_each, stacking, weighted_loss
-from emotion_nbdev.production.artefacts import check_split, inspect_model, load, message_digests, model_digest, overlap, save, write_artefact
+from emotion_nbdev.production.artefacts import check_split, inspect_model, load, message_digests, model_digest, overlap, save, shifted, write_artefact
 from emotion_nbdev.production.batches import csv_writer, label_file, label_records, label_stream, Lines, plan_columns, write_table
 from emotion_nbdev.production.card import eval_results, render_card, write_card
+from emotion_nbdev.production.endpoint import serve, ServedModel
 from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
-from emotion_nbdev.production.graphs import graph_batches, load_classifier, OnnxClassifier, write_graph
+from emotion_nbdev.production.graphs import graph_batches, load_classifier, OnnxClassifier, seconds_for, write_graph
 from emotion_nbdev.production.page import write_page
 from emotion_nbdev.production.push import find_repository
+from emotion_nbdev.production.trust import Careful, careful, make_trust
 from emotion_nbdev.projection import hover_plot, plot_density_by_class
 from emotion_nbdev.tokenization import encode
 
 # parameters that stand there because scikit-learn hands them over
 INTERFACE = {("ContrastiveClassifier.fit", "validation"), ("FeatureExtractor.fit", "texts"), ("FeatureExtractor.fit", "labels"), ("OnnxFeatureExtractor.fit", "texts"), ("OnnxFeatureExtractor.fit", "labels"), ("LayerExtractor.fit", "texts"),
-             ("LayerExtractor.fit", "labels"), ("HandMadeFeatures.fit", "labels"), ("HandMadeFeatures.get_feature_names_out", "input_features"), ("TextFolds.split", "groups"), ("TextFolds.get_n_splits", "groups"), ("TextFolds.get_n_splits", "texts")}
+             ("LayerExtractor.fit", "labels"), ("TermWeights.fit", "labels"), ("HandMadeFeatures.fit", "labels"), ("HandMadeFeatures.get_feature_names_out", "input_features"), ("TextFolds.split", "groups"), ("TextFolds.get_n_splits", "groups"), ("TextFolds.get_n_splits", "texts")}
 
 
 class Context:
@@ -147,7 +150,7 @@ def seen(value):
 
 HARD = DummyClassifier(strategy="prior")
 OTHER_VALUES = {  # that have to be made
-    "NEW": lambda c: c.new(), "DRAWN": lambda c: np.ones((2, len(joint_counts(*c.unsure))), int), "STUDY": lambda c: c.new(".study"), "FRAME": lambda c: c.frame, "OTHER": lambda c: c.file(c.frame.assign(text=c.frame["text"] + " or so")),
+    "NEW": lambda c: c.new(), "TRUST": lambda c: make_trust(TfidfClassifier().fit(c.texts, c.labels), c.unsure[0], .95)[0], "DRAWN": lambda c: np.ones((2, len(joint_counts(*c.unsure))), int), "STUDY": lambda c: c.new(".study"), "FRAME": lambda c: c.frame, "OTHER": lambda c: c.file(c.frame.assign(text=c.frame["text"] + " or so")),
     "TEST": lambda c: c.file(c.frame.assign(text=c.frame["text"] + " at last")), "AX": lambda c: __import__("matplotlib.pyplot").pyplot.subplots(figsize=(2, 2))[1], "FOLDER": lambda c: (folder := c.new(), folder.mkdir(), c.frame.to_csv(folder/"train.csv", index=False))[0]}
 
 
@@ -266,7 +269,7 @@ def added(make, **more):
     "What a function adds to the tricks"
     with patch.dict(TRICKS, {"fine-tuned": []}):
         make(**more)
-        return [(one.name, one.exercise, one.across_seeds) for one in TRICKS["fine-tuned"]]
+        return [(one.name, one.exercise, one.across_seeds, one.whole, one.saved_as) for one in TRICKS["fine-tuned"]]
 
 
 def barred(c, **more):
@@ -279,6 +282,41 @@ def graph(c, **more):
     with patch("torch.onnx.export") as exported:
         write_graph(c.head[0].base_model if more else c.head[0], c.head[1], "graph.onnx", **more)
     return exported.call_args[1]["output_names"]
+
+
+class Choosing(BaseEstimator):
+    "A classifier that notes whether there is something to choose by"
+    def fit(self, texts, labels, validation=None):
+        self.chooses, self.classes_ = validation is not None, np.unique(labels)
+        return self
+
+
+def scored(c, **more):
+    climb = Climb(list(MADE), {"tfidf": TfidfClassifier(C=.1).fit(c.texts[:12], c.labels[:12])})
+    climb.classifiers["tfidf"].classes_ = np.array(list(MADE))
+    with patch("emotion_nbdev.app.ladder.answers", lambda *given: c.unsure[0]):
+        score_rung(climb, "tfidf", c.data, "validation", 1., **more)
+    return climb.trust["tfidf"]
+
+
+def priced(c, **more):
+    "Whether vectors that were kept are hidden from a trick"
+    with patch("emotion_nbdev.beyond.comparison.fresh_cache") as fresh:
+        run_cell("features", find_trick("plain", "features")[1], c.data, c.tiny, 1, **more)
+    return fresh.called
+
+
+def tried(**more):
+    import optuna
+    study = optuna.create_study()
+    make_trials(lambda: study.optimize(lambda trial: 1., n_trials=1), study, 2, **more)
+    return len(study.trials)
+
+
+def serving(c, **more):
+    with patch("uvicorn.Server") as server:
+        serve(c.model, port=0, ready=str, **more)
+        return server.called
 
 
 class Recorder:
@@ -369,7 +407,7 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (TextFolds, lambda c, **more: [part.tolist() for _, part in TextFolds(**more).split(c.texts, c.labels)], dict(folds=2, seed=1)),
     (TextFolds.get_n_splits, lambda c, **more: TextFolds().get_n_splits(c.texts[:27], **more), dict(labels=["a", "b"] + ["a"] * 25)),
     (from_tables, lambda c, **more: [from_tables({"train": c.frame}, **more)["validation"]["text"], c.log.text], dict(sources={"train": "mails"}, seed=1)),
-    (load_files, lambda c, **more: {split: rows["text"][:] for split, rows in load_files(c.table, **more).items()}, dict(test="TEST", columns=["text", "label"])),
+    (load_files, lambda c, **more: {split: rows["text"][:] for split, rows in load_files(c.table, **more).items()}, dict(validation="TEST", test="TEST", columns=["text", "label"])),
     (load_hub, lambda c, **more: hub(lambda: to_frame(load_hub("some/mails", **more)["validation"])), dict(revision="v1", text_column="body", label_column="mood", seed=1)),
     (subsample, lambda c, **more: subsample(c.data, 9, **more)["train"]["text"][:], dict(seed=1)),
     (load_data, lambda c, **more: {split: rows["text"][:] for split, rows in load_data(**more).items()}, dict(dataset="FOLDER", train_file="OTHER")),
@@ -445,7 +483,7 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (read_splits, lambda c, **more: hub(lambda: list(read_splits("some/mails", **more)[0].values())), dict(label_column="mood", config="halves")),
     (read_splits, lambda c, **more: hub(lambda: list(read_splits(**more)[0].values())), dict(preset="chapter")),
     # production
-    (write_artefact, lambda c, **more: saved_files(c, **more), dict(rows=[{"approach": "tfidf"}], data={"source": "mails"}, seed=1, messages={"train": ["0" * 12]})),
+    (write_artefact, lambda c, **more: saved_files(c, **more), dict(rows=[{"approach": "tfidf"}], data={"source": "mails"}, seed=1, messages={"train": ["0" * 12]}, trust="TRUST", trick="with-tfidf")),
     (load, lambda c, **more: type(load(c.model, **more)).__name__, dict(revision="v1")),
     (model_digest, lambda c, **more: model_digest(c.model, **more), dict(revision="v1")),
     (overlap, lambda c, **more: overlap(c.model, c.texts[:2], **more), dict(revision="v1")),
@@ -469,6 +507,12 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (load_classifier, lambda c, **more: type(load_classifier(c.tuned, **more)).__name__, dict(revision="v1")),
     (write_page, lambda c, **more: write_page(c.tuned, c.new(), **more).is_dir(), dict(revision="v1")),
     (find_repository, lambda c, **more: (api := MagicMock(), find_repository(api, "casey/moods", **more), api.model_info.call_args)[2], dict(revision="next")),
+    (shifted, lambda c, **more: shifted(FineTunedClassifier.load(c.tuned), **more).predict_proba(c.texts), dict(lost=[1., 0., 0.])),
+    (seconds_for, lambda c, **more: seconds_for(c.table, **more), dict(inputs={"input_ids": np.zeros((9, 9))})),
+    (ServedModel, lambda c, **more: ServedModel(c.model, **more).classes, dict(revision="v1")),
+    (serve, lambda c, **more: serving(c, **more), dict(revision="v1")),
+    (Careful, lambda c, **more: Careful(c.tfidf, **more).remarks(np.array([.4, .35, .25])), dict(at_least=.9, limit=.7)),
+    (careful, lambda c, **more: careful(c.tfidf, "model", **more).remarks(np.array([.4, .35, .25])), dict(at_least=.9)),
     # beyond and app
     (check_templates, lambda c, **more: seen(check_templates({"train": c.templates}, **more)), dict(least=40)),
     (check_tables, lambda c, **more: check_tables({"train": c.both}, c.extractor.tokenizer_, 64, **more), dict(text_column="message", label_column="mood")),
@@ -501,7 +545,7 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (held_back, lambda c, **more: held_back(c.texts, c.labels, **more), dict(seed=1)),
     (search_fine_tuning, lambda c, **more: tuned_by_search(c, **more), dict(seconds=0, seed=1)),
     (SearchedFineTuning, lambda c, **more: tuned_after_search(c, **more), dict(label_names=["joy", "anger", "sadness"], seconds=0, seed=1)),
-    (combining_trick, lambda c, **more: added(combining_trick, approach="fine-tuned", name="vote", exercise="", combine=None, members=[], **more), dict(across_seeds=True)),
+    (combining_trick, lambda c, **more: added(combining_trick, approach="fine-tuned", name="vote", exercise="", combine=None, members=[], **more), dict(across_seeds=True, whole=len, saved_as="vote")),
     (fine_tuning_trick, lambda c, **more: added(fine_tuning_trick, name="slow", **more), dict(exercise="patience")),
     (all_tricks, lambda c, **more: [one.name for _, one in all_tricks(**more)], dict(others=["some/model"])),
     (WithoutSuspects, lambda c, **more: unsuspected(c, **more), dict(share=.3)),
@@ -510,6 +554,12 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (fit_rung, lambda c, **more: fit_rung(FineTunedClassifier(c.tiny, epochs=1), c.data, **more) and sorted(path.name for path in Path(more.get("checkpoints", c.new())).glob("*")), dict(checkpoints="NEW")),
     (climb_ladder, lambda c, **more: climbed(c, ("fine-tuned",), **more), dict(seed=1, checkpoints="NEW", quick=True)),
     (climb_ladder, lambda c, **more: list(climb_ladder(c.wordless, approaches=("majority", "tfidf"), **more).classifiers), dict(required=("tfidf",))),
+    (climb_ladder, lambda c, **more: climb_ladder(c.data, approaches=("tfidf",), **more).trust["tfidf"], dict(precision=.5)),
+    (climb_ladder, lambda c, **more: climb_ladder(c.data, approaches=("tfidf",), **more).classifiers["tfidf"], dict(further={"tfidf": lambda names, seed: TfidfClassifier(C=.01)})),
+    (score_rung, lambda c, **more: scored(c, **more), dict(precision=.4)),
+    (run_cell, lambda c, **more: priced(c, **more), dict(cold=False)),
+    (make_trials, lambda c, **more: tried(**more), dict(seconds=0)),
+    (MeanVote.fit, lambda c, **more: MeanVote([Choosing()]).fit(c.texts, c.labels, **more).members_[0].chooses, dict(validation=(["fine"], ["joy"]))),
     (plot_plane, lambda c, **more: c.climb and drawn(lambda: [panel.get_offsets().tolist() for ax in plot_plane(c.data, c.climb.classifiers["features"]["features"], **more).axes for panel in ax.collections]), dict(seed=1)),
     (draw_data, lambda c, **more: drawn(lambda: (folder := c.new(), folder.mkdir(), draw_data(FigureFolder(folder), c.data, c.climb, **more), (folder/"umap.png").read_bytes())[3]), dict(seed=1)),
     (draw_figures, lambda c, **more: drawn(lambda: (folder := c.new(), folder.mkdir(), draw_figures(c.data, c.climb, folder, **more), (folder/"umap.png").read_bytes())[3]), dict(seed=1)),
