@@ -1,7 +1,7 @@
 """The endpoint as clients meet it: a process of its own on loopback, asked by real clients, the hostile and the patient ones.
 
 `python benchmarks/serve.py` asks it longer: 64 clients for 30 seconds, and 50,000 requests for its memory."""
-import json, os, re, signal, socket, subprocess, sys, threading, time
+import re, shutil, signal, socket, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -10,6 +10,7 @@ import psutil
 import pytest
 import schemathesis
 from hypothesis import given, HealthCheck, settings
+from playwright.sync_api import sync_playwright
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from starlette.testclient import TestClient
@@ -21,6 +22,8 @@ from emotion_nbdev.production.artefacts import load, save
 from emotion_nbdev.production.endpoint import Limits, make_app, serve, ServedModel
 from emotion_nbdev.production.graphs import export_onnx
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 TEXTS = [f"{text} on day {number}" for number in range(6) for texts in ROWS.values() for text in texts]
 NAMES = [label for number in range(6) for label, texts in ROWS.items() for _ in texts]
 ODD = ["", " ", "🙂" * 40, "naïve café — “quoted”", "नमस्ते", "x" * 400, "a\x00b", "<script>alert(1)</script>", "one two " * 200, "\u202eright to left"]
@@ -211,6 +214,24 @@ def test_pages_name_no_other_host(address):
         assert httpx.get(f"{address}/page/{path}").status_code == 404
 
 
+@pytest.mark.skipif(not CHROMIUM, reason="no browser")
+def test_the_description_can_be_tried_in_a_browser_and_asks_nobody_else(address):
+    with sync_playwright() as playwright:
+        tab = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_page()
+        tab.set_default_timeout(10_000)
+        elsewhere, complaints = [], []
+        tab.on("request", lambda request: None if request.url.startswith((address, "data:")) else elsewhere.append(request.url))
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.goto(f"{address}/docs")
+        for route, wanted in (("predict", '"score"'), ("classify", '"num_classes"'), ("systemone", '"confidence"')):
+            block = tab.locator(f".opblock[id*='{route}']")
+            block.locator(".opblock-summary").click()
+            block.get_by_text("Try it out").click()
+            block.get_by_text("Execute").click()
+            block.locator(".live-responses-table").get_by_text(wanted).first.wait_for()
+        assert not elsewhere and not complaints
+
+
 def test_ten_thousand_headers(address):
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as client:
@@ -274,6 +295,27 @@ def test_a_port_that_is_taken(address, model):
     assert done.returncode == 2 and re.fullmatch(r"Error: 127\.0\.0\.1:\d+: Address already in use\. Choose another --host or --port\.\n", done.stderr), done.stderr
     with pytest.raises(InputError, match="none.here:80: "):
         serve(model, host="none.here", port=80)
+
+
+def test_what_is_given_is_served(model, monkeypatch, caplog):
+    apps, said = [], []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: apps.append(server.config.app))
+    for host in ("127.0.0.1", "0.0.0.0"):
+        caplog.clear()
+        serve(model, host=host, port=0, limits=Limits(texts=1), ready=said.append)
+        assert re.fullmatch(rf"http://{host}:\d+", said[-1])
+        assert bool(caplog.messages) == (host == "0.0.0.0")
+    with TestClient(apps[0]) as client:
+        assert client.post("/predict", json={"inputs": ["a", "b"]}).status_code == 422
+    for ask in (serve, ServedModel):
+        with pytest.raises(InputError, match="has no revision 'main'"):
+            ask(model, revision="main")
+
+
+def test_without_the_extra_it_says_what_to_install(model, monkeypatch):
+    monkeypatch.setattr("emotion_nbdev.production.endpoint.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'emotion-nbdev\[serve\]'"):
+        serve(model)
 
 
 @pytest.mark.parametrize("approach", ["majority", "tfidf", "features"])

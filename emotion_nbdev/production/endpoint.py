@@ -277,12 +277,12 @@ def _respond(content, status=200, headers=None):
     from fastapi import Response
     return Response(json.dumps(content), status, headers, "application/json")
 
-# %% ../../nbs/production/09_endpoint.ipynb #88d3a83d
+# %% ../../nbs/production/09_endpoint.ipynb #9f9f6a09
 def _add_predict(app, endpoint):
     "The form of text-embeddings-inference"
-    from pydantic import BaseModel
+    from pydantic import BaseModel, Field
     class Predict(BaseModel, extra="forbid"):
-        inputs: str | list[str] | list[list[str]]
+        inputs: str | list[str] | list[list[str]] = Field(examples=EXAMPLES[:1])
         truncate: bool = True
         raw_scores: Literal[False] = False
     class Prediction(BaseModel):
@@ -308,7 +308,7 @@ def _single(given):
         raise InputError(f"{len(given)} texts that belong together. Give one, or each alone.")
     return given[0]
 
-# %% ../../nbs/production/09_endpoint.ipynb #4a6a559d
+# %% ../../nbs/production/09_endpoint.ipynb #657bc337
 def _usage(answers):
     "Tokens that were read, as those servers count them"
     tokens = sum(answer.tokens for answer in answers)
@@ -317,10 +317,10 @@ def _usage(answers):
 def _add_classify(app, endpoint):
     "The form of vLLM"
     from uuid import uuid4
-    from pydantic import BaseModel
+    from pydantic import BaseModel, Field
     class Classify(BaseModel, extra="forbid"):
-        input: str | list[str]
-        model: str | None = None
+        input: str | list[str] = Field(examples=[EXAMPLES[:2]])
+        model: str | None = Field(None, examples=[endpoint.served.name])
     class Row(BaseModel):
         index: int
         label: str
@@ -347,7 +347,7 @@ def _add_classify(app, endpoint):
                     model=endpoint.served.name, data=rows, usage=_usage(answers))
         return _respond(told, headers=headers)
 
-# %% ../../nbs/production/09_endpoint.ipynb #f87a646e
+# %% ../../nbs/production/09_endpoint.ipynb #3902af94
 def _chosen(probabilities):
     "The answer to a question of choice"
     best, even = max(probabilities, key=probabilities.get), 1 / len(probabilities)
@@ -361,7 +361,10 @@ def _add_systemone(app, endpoint):
         type: Literal["choice"]
         criteria: dict[str, Any]
         instructions: Any = None
-    class Decide(BaseModel, extra="forbid"):
+    classes = endpoint.served.classes
+    question = dict(type="choice", criteria=dict.fromkeys(classes, ""))
+    example = dict(state=EXAMPLES[0], questions={"class": question})
+    class Decide(BaseModel, extra="forbid", json_schema_extra=dict(examples=[example])):
         state: str
         questions: dict[str, Choice] = Field(min_length=1, max_length=64)
         model: str | None = None
@@ -369,7 +372,6 @@ def _add_systemone(app, endpoint):
         model: str
         answers: dict[str, dict[str, Any]]
         usage: dict[str, int]
-    classes = endpoint.served.classes
     @app.post("/v1/systemone", response_model=Decided)
     async def decide(asked:Decide):
         "For each question of choice between the classes of the model, its answer about `state`."
