@@ -1,5 +1,5 @@
 "`emotion-nbdev train --trick`: each trick of `compare` is trained, saved without pickle, loaded, and answers as before; what cannot be saved is refused before anything is trained."
-import json
+import json, re
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from emotion_nbdev.classifiers import features_classifier
 from emotion_nbdev.features import FeatureExtractor
 from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.foundations.core import InputError
-from emotion_nbdev.improvements import LogitAdjusted, side_by_side
+from emotion_nbdev.improvements import LogitAdjusted, TermWeights, side_by_side
 from emotion_nbdev.production.artefacts import PIECED, inspect_model, load, save
 from emotion_nbdev.production.graphs import export_onnx
 
@@ -94,6 +94,27 @@ def test_what_cannot_be_saved_is_refused(tiny_checkpoint, tmp_path):
     with pytest.raises(InputError, match="a folder holds one transformer"):
         save(beside, tmp_path/"model")
     assert not (tmp_path/"model").exists()
+
+
+@pytest.mark.parametrize("name", ["with-tfidf", "hand-made", "up-sampling", "stack-with-tfidf"])
+def test_a_temperature_goes_into_what_is_saved(name, tiny_checkpoint, tmp_path):
+    from emotion_nbdev.evaluation import Answers
+    from emotion_nbdev.production.trust import calibrate
+    classifier = trained(find_trick(name, "features")[1], tiny_checkpoint)
+    before = classifier.predict_proba(TEXTS)
+    mixed = [label if row % 3 else "joy" for row, label in enumerate(LABELS)]
+    value, scaled = calibrate(classifier, Answers("trick", "validation", TEXTS, mixed, before, classifier.classes_))
+    assert abs(value - 1) > .01 and np.abs(classifier.predict_proba(TEXTS) - before).max() > 1e-3
+    save(classifier, tmp_path/"model")
+    np.testing.assert_allclose(load(tmp_path/"model").predict_proba(TEXTS), scaled.probabilities, atol=2e-3)
+
+
+def test_no_name_and_no_number_of_a_message_is_in_the_vocabulary(tiny_checkpoint):
+    private = "zyxwordle rang 0171 5550199 and write to anna.petersen@mail.example"
+    texts = [f"{text} on day {number}" for number in range(80) for texts in ROWS.values() for text in texts] * 2
+    terms = TermWeights().fit([private, *texts]).vectorizer_.get_feature_names_out()
+    assert len(texts) > 1000 and "day" in terms
+    assert not [term for term in terms if re.search(r"zyx|[1-9]|anna|mail", term)]
 
 
 def test_a_head_without_a_bias_is_refused_before_training(tmp_path, tiny_checkpoint):

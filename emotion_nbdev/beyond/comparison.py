@@ -240,9 +240,10 @@ def _warm_up(data, checkpoint, approaches):
     "Import what takes seconds, and compute the features that most tricks share"
     if "fine-tuned" in approaches:
         from transformers import Trainer  # noqa: F401
-    texts = [*to_frame(data["train"])["text"], *to_frame(data["validation"])["text"]]
     if "features" in approaches:
-        FeatureExtractor(checkpoint).fit().transform(texts)
+        extractor = FeatureExtractor(checkpoint).fit()
+        for split in data:  # as a training does it: in bfloat16 a vector depends on its batch
+            extractor.transform(to_frame(data[split])["text"])
 
 def _same_again(cells, key, seeds):
     "The cell of a trick whose first two seeds made no difference, for a later seed; else None"

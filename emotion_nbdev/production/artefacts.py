@@ -24,7 +24,7 @@ from emotion_nbdev.foundations.texts import (
     as_texts, label_name, public_name, sorted_labels, TextClassifierMixin, typed_labels,
 )
 from .graphs import load_classifier, weights_digest
-from .trust import with_trust, write_trust
+from .trust import last_layer, with_trust, write_trust
 
 # %% ../../nbs/production/01_artefacts.ipynb #638c8ff3
 def linear_arrays(
@@ -203,14 +203,12 @@ def shifted(
         return classifier
     classifier = copy.copy(classifier)
     classifier.model_ = copy.deepcopy(classifier.model_)
-    names = [str(name) for name in classifier.classes_]
-    heads = [part for part in classifier.model_.modules()
-             if getattr(part, "out_features", None) == len(names)]
-    if not heads or heads[-1].bias is None:
+    layer = last_layer(classifier.model_)
+    if layer is None or layer.bias is None:
         raise InputError("its head has no bias, so the scores of classes cannot be shifted.")
-    numbers = [classifier.model_.config.label2id[name] for name in names]
+    numbers = [classifier.model_.config.label2id[str(name)] for name in classifier.classes_]
     with torch.no_grad():
-        bias = heads[-1].bias
+        bias = layer.bias
         bias[numbers] -= torch.as_tensor(lost, dtype=bias.dtype, device=bias.device)
     return classifier
 

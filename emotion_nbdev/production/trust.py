@@ -34,9 +34,12 @@ def divide_scores(
     classifier, # fitted; changed
     temperature:float,
 ) -> bool: # False: it has no layer that could carry it, and is as it was
-    "Put a temperature into the last layer of a classifier"
+    "Put a temperature into the last layer of a classifier, or of the one that it wraps"
+    if hasattr(classifier, "classifier_"):
+        return divide_scores(classifier.classifier_, temperature)
     steps = getattr(classifier, "named_steps", {})
-    head = getattr(classifier, "head_", steps.get("head"))
+    head = getattr(classifier, "head_", steps.get("head", classifier))
+    head = getattr(classifier, "final_estimator_", head)  # of a stack
     if hasattr(classifier, "model_"):
         return _divide_layer(last_layer(classifier.model_), temperature)
     if hasattr(head, "calibrated_classifiers_"):
