@@ -10,8 +10,11 @@ import emotion_nbdev
 from conftest import ROWS
 from emotion_nbdev.app.cli import app
 from emotion_nbdev.app.ladder import make_classifier
+from emotion_nbdev.evaluation import Answers
 from emotion_nbdev.production.artefacts import save
 from emotion_nbdev.production.graphs import export_onnx
+from emotion_nbdev.production.drift import remember
+from emotion_nbdev.production.trust import Trust
 
 TEXTS = [f"{text} on day {number}" for number in range(6) for texts in ROWS.values() for text in texts]
 NAMES = [label for number in range(6) for label, texts in ROWS.items() for _ in texts]
@@ -35,7 +38,9 @@ def prepared(tmp_path_factory, tiny_checkpoint):
     (folder/"data").mkdir()
     (folder/"data"/"train.csv").write_text(csv(TEXTS[9:], NAMES[9:]))
     shutil.copytree(tiny_checkpoint, folder/"tiny")
-    save(make_classifier("tfidf").fit(TEXTS, NAMES), folder/"model")
+    counted = make_classifier("tfidf").fit(TEXTS, NAMES)
+    save(counted, folder/"model", trust=Trust(1., .5, .3, "validation", 20, 10, 9, {"0.9": .1}))
+    remember(folder/"model", Answers("tfidf", "validation", TEXTS, NAMES, counted.predict_proba(TEXTS), counted.classes_))
     (folder/"model"/"README.md").write_text("---\ntags:\n- mails\n---\n# Moods\n")
     shutil.copy(folder/"model"/"README.md", folder/"README.md")
     save(make_classifier("features", str(tiny_checkpoint)).fit(TEXTS, NAMES), folder/"frozen")
@@ -52,6 +57,7 @@ BASES = {
     "run": ["--output-dir", "out", *FILES, "--model", "tiny"],
     "predict": ["--model", "model", "--input", "test.csv"],
     "evaluate": ["--model", "model", "--data", "test.csv", "--split", "test"],
+    "drift": ["--model", "model", "--input", "train.csv"],
     "compare": [*FILES, "--model", "tiny", "--tricks", "hand-made", "--seeds", "1", "--output-dir", "out"],
     "errors": ["--model", "model", "--data", "test.csv", "--split", "test"],
     "export": ["tuned", *FILES],
@@ -63,15 +69,16 @@ BASES = {
 }
 DATA = {"--preset": ("--preset", "nonsense"), "--train-file": ("--train-file", "other.csv"), "--validation-file": ("--validation-file", "test.csv"), "--test-file": ("--test-file", "test.csv"),
         "--dataset": ("--dataset", "data"), "--config": ("--config", "plain"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "message"), "--label-column": ("--label-column", "mood")}
-MAKING = DATA | {"--model": ("--model", "nowhere"), "--max-train-samples": ("--max-train-samples", "12"), "--resume": ("--resume",), "--quick": ("--quick",), "--onnx": ("--onnx",), "--licence": ("--licence", "mit"),
+MAKING = DATA | {"--model": ("--model", "nowhere"), "--max-train-samples": ("--max-train-samples", "12"), "--resume": ("--resume",), "--quick": ("--quick",), "--onnx": ("--onnx",), "--licence": ("--licence", "mit"), "--precision": ("--precision", ".3"),
                  "--language": ("--language", "de"), "--card-examples": ("--card-examples", "2"), "--output-dir": ("--output-dir", "model"), "--seed": ("--seed", "7")}
 VARIANTS = {
     "check": DATA | {"--model": ("--model", "nowhere"), "--json": ("--json",)},
     "train": MAKING | {"--approach": ("--approach", "majority"), "--trick": ["--trick", "tfidf-every-sign", "--output-dir", "out", *FILES], "--seed": ["--approach", "tfidf", "--output-dir", "out", "--train-file", "train.csv", "--seed", "7"]},
     "run": MAKING | {"--train-file": ("--train-file", "none.csv"), "--validation-file": ("--validation-file", "none.csv"), "--test-file": ("--test-file", "none.csv"), "--max-train-samples": ("--max-train-samples", "1"),
-                     "--licence": ("--licence", "none"), "--language": ("--language", "german")},
+                     "--licence": ("--licence", "none"), "--language": ("--language", "german"), "--precision": ("--precision", "2")},
     "predict": {"--model": ("--model", "frozen"), "texts": ("fine",), "--input": ("--input", "validation.csv"), "--output": ("--output", "out.csv"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "label"),
-                "--revision": ("--revision", "main"), "--dtype": ("--dtype", "auto")},
+                "--revision": ("--revision", "main"), "--dtype": ("--dtype", "auto"), "--abstain": ("--abstain",), "--at-least": ("--at-least", ".5"), "--sets": ("--sets", ".9"), "--explain": ["--model", "model", "fine", "--explain"]},
+    "drift": {"--model": ("--model", "frozen"), "--input": ("--input", "other.csv"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "message"), "--revision": ("--revision", "main"), "--json": ("--json",)},
     "evaluate": {"--model": ("--model", "frozen"), "--data": ("--data", "validation.csv"), "--split": ("--split", "validation"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "message"),
                  "--label-column": ("--label-column", "mood"), "--revision": ("--revision", "main"), "--dtype": ("--dtype", "float32"), "--json": ("--json",)},
     "compare": DATA | {

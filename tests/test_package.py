@@ -33,7 +33,7 @@ def test_wheel_in_a_second_environment_answers(full_run, tmp_path):
 def test_help_answers_at_once_and_imports_nothing_heavy():
     loaded = shell(sys.executable, "-c", "import sys, emotion_nbdev.app.cli; print([m for m in ('torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'matplotlib', 'onnxruntime', 'fastapi') if m in sys.modules])")
     assert loaded.strip() == "[]"
-    for command in ((), ("check",), ("run",), ("train",), ("evaluate",), ("inspect",), ("export",), ("errors",), ("predict",), ("compare",), ("push",), ("page",), ("serve",)):
+    for command in ((), ("check",), ("run",), ("train",), ("evaluate",), ("inspect",), ("export",), ("errors",), ("predict",), ("compare",), ("push",), ("page",), ("serve",), ("drift",), ("cache",)):
         assert "Usage" in shell(COMMAND, *command, "--help")
     assert shell(COMMAND, "--version") == "0.1.0\n"
 

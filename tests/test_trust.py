@@ -146,3 +146,22 @@ def test_the_page_of_a_model_takes_its_threshold(tmp_path, tiny_checkpoint):
     write_page(tmp_path/"model", tmp_path/"page")
     write_page(tmp_path/"model", tmp_path/"other", threshold=.7)
     assert [json.loads((tmp_path/name/"page.json").read_text())["threshold"] for name in ("page", "other")] == [.42, .7]
+
+
+def test_drift_is_told_from_what_the_model_remembers(files, command, tiny_checkpoint):
+    given, test = files
+    for approach, more in (("tfidf", []), ("features", ["--model", tiny_checkpoint])):
+        assert command("train", "--approach", approach, *given, *more, "--output-dir", approach).exit_code == 0
+        alike = command("drift", "--model", approach, "--input", given[3])
+        assert alike.exit_code == 0 and "no difference found in 54 messages" in alike.stdout, alike.output
+        open("odd.txt", "w").write("".join(f"Ärger {number} über 訂單 und mehr, viel mehr als sonst\n" for number in range(40)))
+        other = command("drift", "--model", approach, "--input", "odd.txt", "--json")
+        told = json.loads(other.stdout)
+        assert other.exit_code == 1 and told["differs"] and told["p_value"] < .01 and told["signals"]["unknown"]["new"] > told["signals"]["unknown"]["remembered"]
+        kept = open(f"{approach}/reference.json").read()
+        assert not any(word in kept for words in WORDS.values() for word in words) and json.loads(kept)["n"] == len(HELD)
+        assert "reference" not in open(f"{approach}/README.md").read()
+    few = command("drift", "--model", "tfidf", "--input", "odd.txt", "--columns", "a")
+    assert few.exit_code == 2
+    open("few.txt", "w").write("one\n")
+    assert "Give 30 or more." in command("drift", "--model", "tfidf", "--input", "few.txt").stderr

@@ -390,6 +390,9 @@ _EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(lines) for name, lines in {
     "evaluate": (
         "emotion-nbdev evaluate --model my-run/model --data test.csv --split test",
     ),
+    "drift": (
+        "emotion-nbdev drift --model my-run/model --input new.csv",
+    ),
     "compare": (
         "emotion-nbdev compare --train-file train.csv",
         "emotion-nbdev compare --tricks class-weights,with-tfidf --approach both --budget 30m",
@@ -516,8 +519,10 @@ class _Training:
     def save(self, climb, approach, folder, trick=None):
         "A trained classifier into a folder that is there"
         from emotion_nbdev.production.artefacts import message_digests, write_artefact
+        from emotion_nbdev.production.drift import remember
         write_artefact(climb.classifiers[approach], folder, climb.rows, self.record,
                        self.seed, message_digests(self.data), climb.trust[approach], trick)
+        remember(folder, climb.answers[approach, "validation"])
 
 # %% ../../nbs/app/03_cli.ipynb #61694647
 def _model_in(folder, climb, approach):
@@ -892,6 +897,44 @@ def _evaluate(
         if as_json: return _say(json.dumps([row], ensure_ascii=False, indent=1))
         _say(f"{model} on {split}, n={row['n']:,}, 95 % intervals")
         _show_evaluation(row)
+
+# %% ../../nbs/app/03_cli.ipynb #156b82cc
+def _show_drift(found, as_json):
+    "Both heaps of messages side by side, and the verdict"
+    if as_json:
+        told = dict(differs=found.differs, area=found.area, p_value=found.p_value, n=found.n,
+                    signals=found.table.to_dict("index"))
+        return _say(json.dumps(told, ensure_ascii=False, indent=1))
+    rows = [[name, "", f"{old:.2f}", f"{new:.2f}"]
+            for name, old, new in found.table.itertuples(name=None)]
+    _show_table(["", "", "remembered", "new"], rows)
+    _say(f"\n{found}")
+
+@app.command("drift", epilog=_EXAMPLES["drift"])
+def _drift(
+    model:_option(str, help="a saved model: a folder or a name on the Hub"),
+    input:_option(Path, help=(
+        "new messages: a .csv, .tsv, .jsonl, .json, .parquet or .txt file, also .gz")),
+    columns:_Columns = None,
+    text_column:_TextColumn = "text",
+    revision:_Revision = None,
+    as_json:_AsJson = False,
+):
+    "Say whether new messages are still like those that a saved model was measured on."
+    with _manners():
+        from emotion_nbdev.foundations.checkpoints import model_folder
+        from emotion_nbdev.foundations.sources import records
+        from emotion_nbdev.production.artefacts import load
+        from emotion_nbdev.production.drift import compare_messages
+        rows = list(records(input, text_column, _names(columns)))
+        texts = [record[text_column] for _, record, reason in rows if not reason]
+        if len(texts) < len(rows):
+            left_out = len(rows) - len(texts)
+            _log.warning(f"{left_out:,} of {len(rows):,} rows have no text to compare")
+        found = compare_messages(
+            model_folder(model, revision), texts, load(model, revision))
+        _show_drift(found, as_json)
+        if found.differs: raise typer.Exit(1)
 
 # %% ../../nbs/app/03_cli.ipynb #64326806
 def _seconds_of(
