@@ -307,9 +307,10 @@ def test_what_is_given_is_served(model, monkeypatch, caplog):
         assert bool(caplog.messages) == (host == "0.0.0.0")
     with TestClient(apps[0]) as client:
         assert client.post("/predict", json={"inputs": ["a", "b"]}).status_code == 422
-    for ask in (serve, ServedModel):
-        with pytest.raises(InputError, match="has no revision 'main'"):
-            ask(model, revision="main")
+    with pytest.raises(InputError, match="has no revision 'main'"):
+        ServedModel(model, revision="main")
+    with pytest.raises(InputError, match="has no revision 'main'"):
+        serve(model, revision="main")
 
 
 def test_without_the_extra_it_says_what_to_install(model, monkeypatch):
