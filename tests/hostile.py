@@ -3,7 +3,7 @@
     python tests/hostile.py 850 240            # so many folders and graphs; prints its seed, the counts, and whatever was wrong
     python tests/hostile.py 10 0 --seed 1234   # folders again, by the number that is printed with each
 """
-import argparse, contextlib, json, os, random, shutil, signal, struct, subprocess, sys, tempfile, time
+import argparse, contextlib, json, os, random, shutil, signal, struct, sys, tempfile, time
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ODD = [None, -1, 0, 1, 2, 7, 10**6, 10**12, 10**400, 1e308, -.5, float("nan"), f
 SIZES = ["num_hidden_layers", "hidden_size", "vocab_size", "num_attention_heads", "intermediate_size", "max_position_embeddings", "type_vocab_size", "pad_token_id", "num_labels", "chunk_size_feed_forward"]
 
 
-def honest_models(place):
+def honest_models(place, pieces=True):
     "A folder for each approach, three of several pieces, and two with a graph: kind -> folder"
     import torch
     from transformers import BertConfig, BertModel
@@ -36,9 +36,9 @@ def honest_models(place):
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(checkpoint)
     made = {"majority": MajorityClassifier(), "tfidf": TfidfClassifier(min_df=1), "features": features_classifier(checkpoint).set_params(features__dtype="float32", features__cache=False), "fine-tuned": FineTunedClassifier(checkpoint, epochs=1)}
-    made |= {name: trick_classifier(find_trick(name, "features")[1], str(checkpoint), sorted(ROWS), 3) for name in ("with-tfidf", "vote-with-tfidf", "stack-with-tfidf", "mean-and-cls")}
+    if pieces: made |= {name: trick_classifier(find_trick(name, "features")[1], str(checkpoint), sorted(ROWS), 3) for name in ("with-tfidf", "vote-with-tfidf", "stack-with-tfidf", "mean-and-cls")}
     for kind, classifier in made.items(): save(classifier.fit(texts, labels), place/kind)
-    for kind, int8 in {"graph": False, "graph in 8 bits": True}.items():
+    for kind, int8 in ({"graph": False, "graph in 8 bits": True} if pieces else {"graph": False}).items():
         shutil.copytree(place/"fine-tuned", place/kind)
         with contextlib.suppress(Exception): export_onnx(place/kind, texts, labels, int8)
     return {kind: place/kind for kind in [*made, "graph", "graph in 8 bits"] if kind in made or (place/kind/"model.onnx").is_file()}
@@ -325,50 +325,60 @@ def child(folder, dtype, end):
     os._exit(0)
 
 
-def looking():
-    "One line of JSON, [folder, dtype], in; [what happened, what it said, seconds, MiB, stderr] out; each in a child of this process, which has imported everything"
-    import emotion_nbdev.production.artefacts, emotion_nbdev.classifiers, emotion_nbdev.features, emotion_nbdev.fine_tuning, onnxruntime, transformers.models.bert.modeling_bert  # noqa: F401
+def looking(asked):
+    "(folder, dtype) in; (what happened, what it said, seconds, MiB, stderr) out; each in a child of this process, which has imported everything"
+    import emotion_nbdev.classifiers, emotion_nbdev.fine_tuning, onnxruntime  # noqa: F401
     from emotion_nbdev.production.graphs import _import_openvino
     _import_openvino()
-    told_to = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        folder, dtype = json.loads(line)
-        begin, end = os.pipe()
-        started, noise = time.monotonic(), tempfile.TemporaryFile()
-        process = os.fork()
-        if not process:
-            os.dup2(noise.fileno(), 2), os.dup2(noise.fileno(), 1), os.dup2(os.open(os.devnull, os.O_RDONLY), 0), os.close(begin)
-            with contextlib.suppress(Exception): child(folder, dtype, end)
-            os._exit(1)
-        os.close(end)
-        told, most, fate = b"", 0, None
-        os.set_blocking(begin, False)
-        while True:
-            with contextlib.suppress(BlockingIOError): told += os.read(begin, 2**24)
-            with contextlib.suppress(OSError, IndexError, ValueError): most = max(most, int(Path(f"/proc/{process}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
-            if os.waitpid(process, os.WNOHANG)[0]: break
-            if time.monotonic() - started > SECONDS: fate = "hang"
-            if most > MEBIBYTES: fate = "memory"
-            if fate: os.kill(process, signal.SIGKILL), os.waitpid(process, 0); break
-            time.sleep(.005)
-        with contextlib.suppress(BlockingIOError):
-            while more := os.read(begin, 2**24): told += more
-        os.close(begin)
-        noise.seek(0)
-        what, said = (fate, "") if fate else json.loads(told) if told else ("died", "")
-        print(json.dumps([what, said, time.monotonic() - started, most, noise.read(3000).decode(errors="replace")]), file=told_to, flush=True)
+    with contextlib.suppress(EOFError):
+        while True: asked.send(looked_at(*asked.recv()))
 
 
-def looker(): return subprocess.Popen([sys.executable, "-u", __file__, "--look"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def looked_at(folder, dtype):
+    begin, end = os.pipe()
+    started, noise = time.monotonic(), tempfile.TemporaryFile()
+    process = os.fork()
+    if not process:
+        os.dup2(noise.fileno(), 2), os.dup2(noise.fileno(), 1), os.dup2(os.open(os.devnull, os.O_RDONLY), 0), os.close(begin)
+        with contextlib.suppress(Exception): child(folder, dtype, end)
+        os._exit(1)
+    os.close(end)
+    told, most, fate = b"", 0, None
+    os.set_blocking(begin, False)
+    while True:
+        with contextlib.suppress(BlockingIOError): told += os.read(begin, 2**24)
+        with contextlib.suppress(OSError, IndexError, ValueError): most = max(most, int(Path(f"/proc/{process}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
+        if os.waitpid(process, os.WNOHANG)[0]: break
+        if time.monotonic() - started > SECONDS: fate = "hang"
+        if most > MEBIBYTES: fate = "memory"
+        if fate: os.kill(process, signal.SIGKILL), os.waitpid(process, 0); break
+        time.sleep(.005)
+    with contextlib.suppress(BlockingIOError):
+        while more := os.read(begin, 2**24): told += more
+    os.close(begin)
+    noise.seek(0)
+    what, said = (fate, "") if fate else json.loads(told) if told else ("died", "")
+    return what, said, time.monotonic() - started, most, noise.read(3000).decode(errors="replace")
 
 
-def ask(process, folder, dtype):
-    print(json.dumps([str(folder), dtype]), file=process.stdin, flush=True)
-    return json.loads(process.stdout.readline())
+def looker():
+    "The pipe to a process that looks"
+    from conftest import PROCESSES
+    ours, theirs = PROCESSES.Pipe()
+    PROCESSES.Process(target=looking, args=[theirs]).start()
+    theirs.close()
+    return ours
 
 
-def one_line(text): return "\n" not in text and len(text) < 700 and text.isprintable()
+def ask(pipe, folder, dtype):
+    pipe.send((str(folder), dtype))
+    return pipe.recv()
+
+
+def one_line(text):
+    "As the command line says it, where what steers a terminal is written out"
+    from emotion_nbdev.foundations.texts import visible
+    return len(text) < 700 and visible(text).encode("utf-8", "backslashreplace").decode().isprintable()
 
 
 def verdict(what, said, noise, honest):
@@ -383,10 +393,10 @@ def verdict(what, said, noise, honest):
     return "same" if alike else "changed"
 
 
-def trial(models, place, seed, graphs, process, honest):
+def trial(models, place, seed, graphs, pipe, honest):
     "(verdict, one line about it) of a folder or a graph"
     harm, kind, dtype, folder = hostile(models, place, seed, graphs)
-    what, said, seconds, mebibytes, noise = ask(process, folder, dtype)
+    what, said, seconds, mebibytes, noise = ask(pipe, folder, dtype)
     shutil.rmtree(folder)
     found = verdict(what, said, noise, honest[kind, dtype])
     return found, f"{seed} {kind} {harm} {dtype or ''}: {found}, {seconds:.1f} s, {mebibytes:.0f} MiB: " + (str(said)[-1500:] if what != "answered" else "") + (noise if found == "noise" else "")
@@ -395,22 +405,21 @@ def trial(models, place, seed, graphs, process, honest):
 RIGHT = ("same", "changed", "refused")
 
 
-def trials(place, seed, folders, graphs, say=print, process=None, models=None):
+def trials(place, seed, folders, graphs, say=print, models=None):
     "Counter of the verdicts, and the lines of those that were wrong"
-    models, process = models or honest_models(place), process or looker()
+    models, pipe = models or honest_models(place), looker()
     honest = {}
     for kind, folder in models.items():
         for dtype in (None, "auto") if "graph" in kind else (None,):
-            what, honest[kind, dtype], *rest = ask(process, folder, dtype)
+            what, honest[kind, dtype], *rest = ask(pipe, folder, dtype)
             assert what == "answered", (kind, dtype, honest, rest)
     found, wrong = Counter(), []
     for number in range(folders + graphs):
-        what, line = trial(models, place, seed + number, number >= folders, process, honest)
+        what, line = trial(models, place, seed + number, number >= folders, pipe, honest)
         found[what] += 1
         if what not in RIGHT: wrong.append(line)
         say(line, what)
-    process.stdin.close()
-    process.wait()
+    pipe.close()
     return found, wrong
 
 
@@ -429,4 +438,4 @@ def main():
     return bool(wrong)
 
 
-if __name__ == "__main__": sys.exit(looking() if sys.argv[1:] == ["--look"] else main())
+if __name__ == "__main__": sys.exit(main())

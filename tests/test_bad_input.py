@@ -1,5 +1,5 @@
 "Input that cannot be used: one clear line with file, row, value and cure, exit code 2, nothing half-written."
-import ast, json, os, re, shlex, shutil, signal, subprocess, time
+import ast, json, os, random, re, shlex, shutil, signal, subprocess, sys, time
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -262,8 +262,8 @@ CURED = [
     ("Write it into a file in UTF-8 and give that with --input", "predict caf\udce9 --model model", "predict --input new.txt --model model", write("new.txt", lambda text: "caf\u00e9\n")),
     ("--model is a transformer to start from", f"{TRAIN} --approach tfidf --model tiny", f"{TRAIN} --approach tfidf"),
     ("--resume is for fine-tuned models", f"{TRAIN} --approach tfidf --resume", f"{TRAIN} --approach tfidf"),
-    ("is for fine-tuned models, not for", f"{TRAIN} --approach tfidf --quick", f"{TRAIN} --approach tfidf"),
-    ("is for the plain recipes, and", f"{TRAIN} --model tiny --trick hand-made --quick", f"{TRAIN} --model tiny --trick hand-made"),
+    ("is for fine-tuned models, not for", f"{TRAIN} --approach tfidf --onnx", f"{TRAIN} --approach tfidf"),
+    ("is for the plain recipes, and", f"{TRAIN} --model tiny --trick hand-made --resume", f"{TRAIN} --model tiny --trick hand-made"),
     ("is no time. Give a number and a unit", f"compare {FILES} --model tiny --tricks hand-made --seeds 1 --budget soon", f"compare {FILES} --model tiny --tricks hand-made --seeds 1 --budget 90s"),
     ("Put a line such as text,label above it, and leave out --columns", "errors --data headless.csv --columns text,label --apply list.csv --output out.csv", "errors --data headless.csv --apply list.csv --output out.csv",
      write("headless.csv", lambda text: f"text,label\n{text}")),
@@ -357,3 +357,19 @@ def test_each_message_of_the_command_line_has_its_cure_carried_out():
     assert len(messages) > 20
     uncured = [message.replace("\0", "\u2026") for message in messages if not any(told in message for told in known)]
     assert not uncured, uncured
+
+
+HERE = "from emotion_nbdev.app.entry import main; print('here', flush=True); main()"
+
+
+def test_interrupts_at_random_moments(tmp_path):
+    "While libraries are imported, too: exit code 130 and no page of Python"
+    chance = random.Random(1)
+    for _ in range(7):
+        process = subprocess.Popen([sys.executable, "-c", HERE, "predict", "hello", "--model", "nowhere"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        process.stdout.readline()
+        time.sleep(chance.random() * .8)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode in (130, -signal.SIGINT) or process.returncode == 2 and told.startswith("Error: "), (process.returncode, told)
+        assert "Traceback" not in told and told.count("\n") <= 1, told

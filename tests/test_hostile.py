@@ -218,15 +218,15 @@ def test_a_push_of_a_loop_is_one_line(tmp_path):
 @pytest.fixture(scope="session")
 def honest(tmp_path_factory):
     import hostile
-    return hostile.honest_models(tmp_path_factory.mktemp("honest"))
+    return hostile.honest_models(tmp_path_factory.mktemp("honest"), pieces=False)
 
 
 def test_a_sample_of_hostile_models(honest, tmp_path):
     "Each is answered or refused in one line, within bounds; 850 folders and 240 graphs: python tests/hostile.py 850 240"
     import hostile
-    found, wrong = hostile.trials(tmp_path, 20_000, 24, 24, say=lambda *told: None, models=honest)
+    found, wrong = hostile.trials(tmp_path, 20_000, 20, 14, say=lambda *told: None, models=honest)
     assert not wrong, "\n".join(wrong)
-    assert found["refused"] > 15 and found["same"] > 5, found
+    assert found["refused"] > 10 and found["same"] > 3, found
 
 
 def refused(folder, what, dtype=None):
@@ -285,7 +285,7 @@ def test_a_head_of_another_model_and_weights_too_large(honest, tmp_path):
 def test_settings_with_which_nothing_can_be_computed(changed): refused(changed("fine-tuned", "config.json", chunk_size_feed_forward="x"), "cannot compute|cannot be loaded")
 
 
-GRAPHS = {"loop": "no export writes", "branches": "no export writes|within a node", "expression": "no export writes|has texts", "foreign": "no export writes", "fill": "no export writes", "many": "nodes",
+GRAPHS = {"loop": "within a node", "branches": "within a node", "expression": "no export writes|has texts", "foreign": "no export writes", "fill": "no export writes", "many": "nodes",
           "outer": "cannot be used|no whole", "expand": "cannot be used|bytes for it", "expand later": "cannot be used", "tile": "cannot be used", "doubling": "cannot be used", "range": "cannot be used"}
 
 
