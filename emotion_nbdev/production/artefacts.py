@@ -176,7 +176,7 @@ def write_linear(
     writers = dict(majority=_majority_parts, tfidf=_tfidf_parts, features=_features_parts,
                    joined=_joined_parts, vote=_vote_parts, stack=_stack_parts)
     arrays, settings = writers[approach](classifier, folder)
-    names = list(classifier.classes_.tolist())
+    names = classifier.classes_.tolist()
     order = [names.index(name) for name in sorted_labels(names)]  # 10 after 2, see there
     if approach != "vote":
         arrays["intercept"] = arrays["intercept"] - lost
@@ -269,8 +269,8 @@ def _settings_of(pieces):
         raise InputError(
             "this model cannot be saved: a folder holds one transformer and one vocabulary, and "
             "it has several.")
-    made_of = ", ".join(piece["approach"] for piece in pieces)
-    return {"made of": made_of, "pieces": pieces} | {"checkpoint": one for one in checkpoints}
+    settings = {"made of": ", ".join(piece["approach"] for piece in pieces), "pieces": pieces}
+    return settings | ({"checkpoint": checkpoints[0]} if checkpoints else {})
 
 # %% ../../nbs/production/01_artefacts.ipynb #3da28734
 def _member_parts(members, folder):
@@ -596,22 +596,23 @@ def _side_by_side(blocks):
 # %% ../../nbs/production/01_artefacts.ipynb #9189f594
 def _load_pieces(folder, name, record):
     "A `SavedClassifier` on the columns of all pieces, or a `SavedVote`"
-    everything = _all_arrays(folder, name)
-    own = [{key.partition(".")[2]: array for key, array in everything.items()
-            if key.startswith(f"{number}.")} for number, _ in enumerate(record["pieces"], 1)]
-    pieces = [piece | dict(format=record["format"]) for piece in record["pieces"]]
-    makers = [_view_rows if record["approach"] == "joined" else _member] * len(pieces)
-    parts = [make(folder, name, *pair) for make, *pair in zip(makers, pieces, own)]
-    if record["approach"] == "vote":
+    everything, approach = _all_arrays(folder, name), record["approach"]
+    make = _view_rows if approach == "joined" else _member
+    parts = []
+    for number, piece in enumerate(record["pieces"], 1):
+        own = {key.partition(".")[2]: array for key, array in everything.items()
+               if key.startswith(f"{number}.")}
+        parts.append(make(folder, name, piece | dict(format=record["format"]), own))
+    if approach == "vote":
         return SavedVote(parts, record["classes"])
-    head = {key: array for key, array in everything.items() if "." not in key}
-    _require_columns(name, record, head, pieces, own)
-    if record["approach"] == "stack":
+    if approach == "stack":
         first = len(record["classes"]) == 2  # of two columns one says it all
         parts = [lambda texts, part=part: part.predict_proba(texts)[:, first:] for part in parts]
-    return SavedClassifier(
-        lambda texts: _side_by_side([part(texts) for part in parts]),
-        head["coefficients"], head["intercept"], record["classes"])
+    head = {key: array for key, array in everything.items() if "." not in key}
+    _require_fit(head, record["classes"], name)
+    rows = lambda texts: _side_by_side([part(texts) for part in parts])
+    _require_columns(name, rows, head["coefficients"].shape[1])
+    return SavedClassifier(rows, head["coefficients"], head["intercept"], record["classes"])
 
 def _member(folder, name, piece, arrays):
     "A whole model among several in a folder"
@@ -621,17 +622,13 @@ def _member(folder, name, piece, arrays):
     rows = _ROWS[piece["approach"]](folder, name, piece, arrays)
     return SavedClassifier(rows, arrays["coefficients"], arrays["intercept"], piece["classes"])
 
-def _require_columns(name, record, head, pieces, own):
-    "An `InputError` when head and pieces do not belong together"
-    if record["approach"] == "joined":
-        columns = [piece["columns"] for piece in pieces]
-        whole = all(array.shape == (piece["columns"],)
-                    for piece, arrays in zip(pieces, own) for array in arrays.values())
-    else:
-        columns = [len(piece["classes"]) - (len(record["classes"]) == 2) for piece in pieces]
-        whole = True
-    _require_fit(head, record["classes"], name)
-    if not whole or head["coefficients"].shape[1] != sum(columns):
+def _require_columns(name, rows, wanted):
+    "An `InputError` when the pieces do not give the columns that the head has"
+    try:
+        given = rows(["a probe"]).shape[1]
+    except ValueError:
+        given = None
+    if given != wanted:
         raise InputError(
             f"{name}: its pieces and head.safetensors do not match. Save the model again.")
 
