@@ -21,6 +21,7 @@ from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.production.artefacts import load, save
 from emotion_nbdev.production.endpoint import Limits, make_app, serve, ServedModel
 from emotion_nbdev.production.graphs import export_onnx
+from emotion_nbdev.production.trust import Trust, write_trust
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -329,6 +330,16 @@ def test_models_without_a_graph(approach, tiny_checkpoint, tmp_path):
         assert response.headers.get("x-texts-cut") == ("1" if approach == "features" else None)
         assert client.get("/").text.startswith("model answers here") and client.get("/page/").status_code == 404
         assert client.get("/info").json()["approach"] == approach
+
+
+def test_what_the_model_promises_is_told(model, tmp_path):
+    shutil.copytree(model, tmp_path/"model")
+    promised = Trust(temperature=1., precision=.9, threshold=.7, split="validation", n=50, answered=40, right=38, sets={})
+    write_trust(promised, tmp_path/"model")
+    with TestClient(make_app(ServedModel(tmp_path/"model"))) as client:
+        told = client.get("/info").json()
+        assert told["threshold"] == .7 == client.get("/page/page.json").json()["threshold"] and Trust(**told["trust"]) == promised
+        assert "below 70 %" in told["about"]
 
 
 def test_a_mistake_of_the_server_is_no_secret_and_no_end(model):

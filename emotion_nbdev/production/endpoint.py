@@ -123,7 +123,7 @@ def _reader(folder, classifier):
     from emotion_nbdev.tokenization import load_tokenizer, token_limit
     return tokenizer, token_limit(load_tokenizer(folder), AutoConfig.from_pretrained(folder))
 
-# %% ../../nbs/production/09_endpoint.ipynb #57633d0d
+# %% ../../nbs/production/09_endpoint.ipynb #8ec85df6
 @dataclass(frozen=True)
 class Answer:
     "What a model says of one text"
@@ -141,7 +141,7 @@ class ServedModel:
         self.record = read_record(self.folder, model)
         self.ledger = read_ledger(self.folder, model)
         self.classifier = load(model, revision)
-        self.trust = getattr(self.classifier, "trust_", None)
+        self.trust = self.classifier.trust_
         self.threshold = self.trust.threshold if self.trust else None
         self.own = list(map(str, self.classifier.classes_))
         self.classes = _ordered(self.folder, self.own)
