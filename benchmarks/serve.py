@@ -22,7 +22,7 @@ serve(sys.argv[1], port=0, limits=Limits(**eval(sys.argv[2])), ready=lambda addr
 def small_model(folder, data):
     "A model of the embedded checkpoint that has seen a few messages: as quick as any other of its size"
     train, validation = to_frame(data["train"])[:320], to_frame(data["validation"])
-    save(FineTunedClassifier(epochs=1, quick=True).fit(train["text"].tolist(), train["label"].tolist()), folder)
+    save(FineTunedClassifier(epochs=1).fit(train["text"].tolist(), train["label"].tolist()), folder)
     export_onnx(folder, validation["text"].tolist(), validation["label"])
     return folder
 
