@@ -103,7 +103,7 @@ def options():
 
 def unhurried(text):
     "Without what is never twice the same: seconds, speed, memory"
-    text = re.sub(r'"(\w*seconds|texts_per_second|peak_mib)":\s*-?[\d.e-]+', "", text)
+    text = re.sub(r'"(\w*seconds|texts_per_second|\w+_mib)":\s*-?[\d.e-]+', "", text)
     text = re.sub(r"\| (fit seconds|texts per second|peak mib|peak MiB|texts a second) \| [\d.,]+", "", text)
     text = re.sub(r" +", " ", text)
     return re.sub(r"fitted in [\d.]+ s|\d+\.\d$|[+-]\d+$|[\d.]+ s\b", "", text, flags=re.M)
