@@ -2,6 +2,7 @@
 
 What makes a figure is the function that the results page shows, or the command that it names. `nbs/results/made.json` says of each file when, with which state of the code and by which command it was made, and what its sum is: a file that was changed by hand is found out by the tests.  Times are those of this machine, so nothing else should be running."""
 import argparse, ast, datetime, hashlib, json, os, subprocess, sys, tempfile
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,8 +13,9 @@ COMMAND = Path(sys.executable).with_name("emotion-nbdev")
 OF_TUNING = "smoothing-0,smoothing-0.05,smoothing-0.2,weighted-loss,quick,without-suspects,logit-adjustment,vote-with-tfidf,vote-of-seeds,vote-of-smoothings,vote-of-all"
 
 
+@cache
 def state():
-    "Version and commit of the code; a plus where it was changed since"
+    "Version and commit of the code when the recording began; a plus where it was changed since the commit"
     def git(*words): return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True).stdout.strip()
     changed = "+" if git("status", "--porcelain", "--", "emotion_nbdev") else ""
     return f"{version('emotion-nbdev')} {git('rev-parse', '--short', 'HEAD')}{changed}".strip()
@@ -26,8 +28,8 @@ def page():
     for cell in cells:
         if cell["cell_type"] != "code" or cell["source"][:1] == ["%"]: continue
         for node in ast.parse("".join(cell["source"])).body:
-            constant = isinstance(node, ast.Assign) and node.targets[0].id.isupper() if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) else False
-            if constant or isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef)):
+            named = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            if named and node.targets[0].id.isupper() or isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef)):
                 exec(compile(ast.Module([node], []), "results.ipynb", "exec"), found)
     return found
 
@@ -100,6 +102,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, help="folder with train.txt and validation.txt of the public dataset")
     parser.add_argument("--part", help=f"some of {', '.join(PARTS)}, separated by commas; default: all for which there are data")
     given = parser.parse_args()
+    state()
     for name in chosen(given.part, given.data):
         needs, make = PARTS[name]
         write(name, make(given.data), f"make results PART={name}{' DATA=folder' if needs else ''}")
