@@ -244,7 +244,7 @@ class Clock(TrainerCallback):
         self.times.append(time.perf_counter())
 
 
-def epoch_seconds(checkpoint, names, texts, labels, arguments, collator, padded=None, quick=False):
+def epoch_seconds(checkpoint, names, texts, labels, arguments, collator, padded=None, light=False):
     "(seconds an epoch of 16,000, from the second of two epochs on these texts; None)"
     tokenizer = load_tokenizer()
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -261,9 +261,9 @@ def epoch_seconds(checkpoint, names, texts, labels, arguments, collator, padded=
     trainer = Trainer(
         model=model, args=arguments, train_dataset=rows, processing_class=tokenizer,
         data_collator=collator and collator(tokenizer), callbacks=[clock])
-    if quick:
+    if light:
         lighten(model)
-    with plain_attention(model.to(DEVICE), quick and arguments.bf16):
+    with plain_attention(model.to(DEVICE), light and arguments.bf16):
         trainer.train()
     second = clock.times[-1] - clock.times[len(clock.times) // 2 - 1]
     return second / len(texts) * 16_000, None
@@ -271,12 +271,12 @@ def epoch_seconds(checkpoint, names, texts, labels, arguments, collator, padded=
 
 def train_task(checkpoint, texts, labels, names, padded, rounds):
     "All texts where batches go by length, two fifths of them where they are drawn at random"
-    def measured(few, arguments_in, collator=DataCollatorWithPadding, padded=None, quick=False):
+    def measured(few, arguments_in, collator=DataCollatorWithPadding, padded=None, light=False):
         n = len(texts) * 2 // 5 if few else len(texts)
         def run():
             with tempfile.TemporaryDirectory() as folder:
                 return epoch_seconds(checkpoint, names, texts[:n], labels[:n],
-                                     arguments_in(folder), collator, padded, quick)
+                                     arguments_in(folder), collator, padded, light)
         return run
 
     def trainer(few, collator=DataCollatorWithPadding, padded=None, **settings):
@@ -288,12 +288,12 @@ def train_task(checkpoint, texts, labels, names, padded, rounds):
                 dataloader_pin_memory=DEVICE.type != "cpu", **settings)
         return measured(few, arguments_in, collator, padded)
 
-    def ours(quick=False):
+    def ours(light):
         def arguments_in(folder):
             hidden = AutoConfig.from_pretrained(checkpoint).hidden_size
             steps = -(-len(texts) // 32)
             return training_arguments(folder, steps, hidden, epochs=2, evaluate=False)
-        return measured(False, arguments_in, quick=quick)
+        return measured(False, arguments_in, light=light)
 
     grouped = dict(train_sampling_strategy="group_by_length")
     variants = {
@@ -301,8 +301,8 @@ def train_task(checkpoint, texts, labels, names, padded, rounds):
         "trainer-padded-by-batch": trainer(True),
         "trainer-grouped": trainer(False, **grouped),
         "trainer-grouped-bfloat16": trainer(False, **grouped, bf16=BFLOAT16),
-        "ours": ours(),
-        "ours-quick": ours(quick=True),
+        "ours": ours(light=True),
+        "ours-thorough": ours(light=False),
     }
     return rows_of("fine-tuning, an epoch of 16,000", interleaved(variants, rounds), len(texts))
 

@@ -180,7 +180,7 @@ def test_a_test_file_of_another_type(command, tmp_path):
 
 def test_a_fine_tuned_model_of_integers_exports_and_answers_in_integers(command, tiny_checkpoint, tmp_path):
     pd.DataFrame({"text": MANY, "label": NUMBERS}).to_parquet(tmp_path/"train.parquet")
-    done = command("train", "--train-file", "train.parquet", "--model", tiny_checkpoint, "--quick", "--onnx", "--output-dir", "model")
+    done = command("train", "--train-file", "train.parquet", "--model", tiny_checkpoint, "--onnx", "--output-dir", "model")
     assert done.exit_code == 0, done.output
     for answering in (load(tmp_path/"model"), FineTunedClassifier.load(tmp_path/"model"), OnnxClassifier.load(tmp_path/"model")):
         assert answering.classes_.tolist() == [1, 2, 10] and answering.predict(TEXTS[:1]).dtype.kind == "i"

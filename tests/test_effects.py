@@ -69,7 +69,7 @@ BASES = {
 }
 DATA = {"--preset": ("--preset", "nonsense"), "--train-file": ("--train-file", "other.csv"), "--validation-file": ("--validation-file", "test.csv"), "--test-file": ("--test-file", "test.csv"),
         "--dataset": ("--dataset", "data"), "--config": ("--config", "plain"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "message"), "--label-column": ("--label-column", "mood")}
-MAKING = DATA | {"--model": ("--model", "nowhere"), "--max-train-samples": ("--max-train-samples", "12"), "--resume": ("--resume",), "--quick": ("--quick",), "--onnx": ("--onnx",), "--licence": ("--licence", "mit"), "--precision": ("--precision", ".3"),
+MAKING = DATA | {"--model": ("--model", "nowhere"), "--max-train-samples": ("--max-train-samples", "12"), "--resume": ("--resume",), "--onnx": ("--onnx",), "--licence": ("--licence", "mit"), "--precision": ("--precision", ".3"),
                  "--language": ("--language", "de"), "--card-examples": ("--card-examples", "2"), "--output-dir": ("--output-dir", "model"), "--seed": ("--seed", "7")}
 VARIANTS = {
     "check": DATA | {"--model": ("--model", "nowhere"), "--json": ("--json",)},

@@ -81,11 +81,11 @@ def test_fine_tuning_and_back(checkpoint, tmp_path):
     assert {entry["label"]: pytest.approx(entry["score"], abs=1e-4) for entry in answer} == dict(zip(classifier.classes_, probabilities[0]))
 
 
-def test_a_quick_training_leaves_nothing_to_chance(checkpoint):
+def test_a_training_leaves_nothing_to_chance(checkpoint):
     import torch
     family, folder = checkpoint
     model, tokenizer = load_with_head(folder, num_labels=3)
     lighten(model.train())
     inputs = tokenizer(TEXTS[0], return_tensors="pt").to(model.device)
     if family != "opt": assert torch.equal(model(**inputs).logits, model(**inputs).logits)  # its dropout is no layer
-    assert FineTunedClassifier(folder, epochs=1, batch_size=4, quick=True).fit(TEXTS, LABELS).predict_proba(TEXTS).shape == (len(TEXTS), len(ROWS))
+    assert FineTunedClassifier(folder, epochs=1, batch_size=4).fit(TEXTS, LABELS).predict_proba(TEXTS).shape == (len(TEXTS), len(ROWS))

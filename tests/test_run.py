@@ -76,12 +76,3 @@ def test_predict_keeps_the_columns_of_a_file(full_run, tmp_path):
         assert table["label"].tolist() == tables[0]["label"].tolist()
         assert (table.filter(like="p_").sum(axis=1) - 1).abs().max() < 1e-6
     assert not list(tmp_path.glob(".*partial*"))
-
-
-@pytest.mark.parametrize("quick", [False, True])
-def test_train_quick_has_its_effect(command, csv_file, tiny_checkpoint, tmp_path, quick):
-    "`--quick` reaches the training, whose record says so (what it does there: test_speed.py)"
-    options = ["--train-file", csv_file(), "--validation-file", csv_file("validation.csv"), "--model", tiny_checkpoint, "--output-dir", "model"]
-    done = command("train", *options, *(["--quick"] if quick else []))
-    assert done.exit_code == 0, done.output
-    assert json.loads((tmp_path/"model"/"training.json").read_text())["settings"]["quick"] is quick

@@ -77,17 +77,17 @@ def test_dtypes():
         with pytest.raises(InputError, match="this device has none of its own"): compute_dtype("bfloat16")
 
 
-def test_a_quick_training_holds_the_word_embeddings_and_teaches_the_rest(tiny_checkpoint, tmp_path):
+def test_a_training_holds_the_word_embeddings_and_teaches_the_rest(tiny_checkpoint, tmp_path):
     start = load_with_head(tiny_checkpoint, num_labels=3)[0].state_dict()
-    quick, usual = (FineTunedClassifier(tiny_checkpoint, epochs=2, quick=quick).fit(list(TEXTS), list(LABELS)) for quick in (True, False))
+    usual, thorough = (FineTunedClassifier(tiny_checkpoint, epochs=2, thorough=thorough).fit(list(TEXTS), list(LABELS)) for thorough in (False, True))
     words, query = (next(name for name in start if name.endswith(end)) for end in ("word_embeddings.weight", "query.weight"))
-    assert (quick.model_.state_dict()[words] == start[words]).all() and (quick.model_.state_dict()[query] != start[query]).any()
-    assert (usual.model_.state_dict()[words] != start[words]).any()
-    assert quick.model_.config._attn_implementation == usual.model_.config._attn_implementation
-    quick.save(tmp_path/"model")
-    assert json.loads((tmp_path/"model"/"training.json").read_text())["settings"]["quick"] is True
-    assert json.loads((tmp_path/"model"/"config.json").read_text())["hidden_dropout_prob"] == usual.model_.config.hidden_dropout_prob > 0
-    assert np.array_equal(FineTunedClassifier.load(tmp_path/"model").predict_proba(TEXTS), quick.predict_proba(TEXTS))
+    assert (usual.model_.state_dict()[words] == start[words]).all() and (usual.model_.state_dict()[query] != start[query]).any()
+    assert (thorough.model_.state_dict()[words] != start[words]).any()
+    assert usual.model_.config._attn_implementation == thorough.model_.config._attn_implementation
+    usual.save(tmp_path/"model")
+    assert json.loads((tmp_path/"model"/"training.json").read_text())["settings"]["thorough"] is False
+    assert json.loads((tmp_path/"model"/"config.json").read_text())["hidden_dropout_prob"] == thorough.model_.config.hidden_dropout_prob > 0
+    assert np.array_equal(FineTunedClassifier.load(tmp_path/"model").predict_proba(TEXTS), usual.predict_proba(TEXTS))
 
 
 def test_graph_answers_like_the_model(saved):

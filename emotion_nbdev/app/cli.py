@@ -24,7 +24,8 @@ _TRICKS = {
         "with-tfidf, vote-with-tfidf, stack-with-tfidf, without-suspects"),
     "fine-tuned": (
         "smoothing-0, smoothing-0.05, smoothing-0.2, even-sampling, weighted-loss, focal-loss, "
-        "adjusted-loss, logit-adjustment, early-stopping, quick, vote-with-tfidf, vote-of-seeds, "
+        "adjusted-loss, logit-adjustment, early-stopping, random-head, thorough, vote-with-tfidf, "
+        "vote-of-seeds, "
         "vote-of-smoothings, vote-of-all, without-suspects, contrastive, searched"),
 }
 _NOT_SAVED = "vote-of-seeds, vote-of-smoothings, vote-of-all"
@@ -210,8 +211,6 @@ _Checkpoint = _option(Optional[str], "--model", help=(
 _Seed = _option(int, help="of every random choice")
 _MaxTrainSamples = _data(Optional[int], min=1, help=(
     "train on so many rows, drawn stratified by class"))
-_Quick = _option(bool, "--quick", help=(
-    "fine-tune in less time: no dropout, word embeddings as they are"))
 _Resume = _option(bool, "--resume", help="go on with a fine-tuning that was interrupted")
 _Onnx = _option(bool, "--onnx", help="export the model as well, see `emotion-nbdev export`")
 _Revision = _option(Optional[str], help="branch, tag or commit of a model on the Hub")
@@ -384,7 +383,7 @@ _EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(lines) for name, lines in {
     ),
     "train": (
         "emotion-nbdev train --approach tfidf --train-file train.csv --output-dir model",
-        "emotion-nbdev train --train-file train.csv --quick --onnx --output-dir model",
+        "emotion-nbdev train --train-file train.csv --onnx --output-dir model",
         "emotion-nbdev train --trick with-tfidf --train-file train.csv --output-dir model",
     ),
     "evaluate": (
@@ -499,12 +498,12 @@ class _Training:
             licence, _languages_of(languages, dataset, train_file), examples)
 
     @contextmanager
-    def folder(self, rungs, quick, resume):
+    def folder(self, rungs, resume):
         "The hidden folder of the results, and one for checkpoints where something is fine-tuned"
         from emotion_nbdev.foundations.core import atomic_folder
         from emotion_nbdev.foundations.resume import unfinished_folder
         plan = dict(rungs=list(rungs), checkpoint=str(self.checkpoint), seed=self.seed,
-                    quick=quick, data=self.record["fingerprint"])
+                    data=self.record["fingerprint"])
         tuned = "fine-tuned" in rungs
         kept = None
         try:
@@ -620,7 +619,6 @@ def _run(
     seed:_Seed = 42,
     max_train_samples:_MaxTrainSamples = None,
     resume:_Resume = False,
-    quick:_Quick = False,
     precision:_Precision = .95,
     onnx:_Onnx = False,
     licence:_Licence = None,
@@ -644,9 +642,9 @@ def _run(
                 text_column=text_column, label_column=label_column,
                 max_train_samples=max_train_samples, columns=_names(columns), config=config)
             _say_data(training.data)
-            with training.folder(APPROACHES, quick, resume) as (folder, checkpoints):
+            with training.folder(APPROACHES, resume) as (folder, checkpoints):
                 climb = climb_ladder(
-                    training.data, training.checkpoint, APPROACHES, seed, checkpoints, quick,
+                    training.data, training.checkpoint, APPROACHES, seed, checkpoints,
                     precision=precision)
                 _save_climb(climb, folder, training)
                 keep_from_now_on(folder)
@@ -768,29 +766,21 @@ def _trick_of(
         return trick.name, None
     return kind, None if trick.name == "plain" else trick
 
-def _check_trick(trick, resume, quick):
-    "An `InputError` for options that a trick does not take"
-    from emotion_nbdev.foundations.core import InputError
-    for name, given in (("--resume", resume), ("--quick", quick)):
-        if trick and given:
-            raise InputError(
-                f"{name} is for the plain recipes, and {trick.name} is a trick. Leave it out.")
-
-def _check_train(approach, model, resume, quick, onnx):
+def _check_train(trick, approach, model, resume, onnx):
     "An `InputError` for options that do not go together"
     from emotion_nbdev.foundations.core import InputError
-    if approach != "fine-tuned":
-        if resume:
-            raise InputError(
-                f"--resume is for fine-tuned models; {approach} trains in seconds. Leave it out.")
+    if trick and resume:
+        raise InputError(
+            f"--resume is for the plain recipes, and {trick.name} is a trick. Leave it out.")
+    if approach != "fine-tuned" and resume:
+        raise InputError(
+            f"--resume is for fine-tuned models; {approach} trains in seconds. Leave it out.")
     if approach in ("majority", "tfidf") and model:
         raise InputError(
             f"--model is a transformer to start from, and {approach} has none. Leave it out.")
-    if approach != "fine-tuned":
-        for name, given in (("--quick", quick), ("--onnx", onnx)):
-            if given:
-                raise InputError(
-                    f"{name} is for fine-tuned models, not for {approach}. Leave it out.")
+    if approach != "fine-tuned" and onnx:
+        raise InputError(
+            f"--onnx is for fine-tuned models, not for {approach}. Leave it out.")
 
 # %% ../../nbs/app/03_cli.ipynb #516b0c53
 def _maker(trick, checkpoint):
@@ -819,7 +809,6 @@ def _train(
     max_train_samples:_MaxTrainSamples = None,
     seed:_Seed = 42,
     resume:_Resume = False,
-    quick:_Quick = False,
     precision:_Precision = .95,
     onnx:_Onnx = False,
     licence:_Licence = None,
@@ -833,8 +822,7 @@ def _train(
         kind, chosen = _trick_of(trick, approach)
         form = chosen.saved_as if chosen else kind
         _check_sources(preset, dataset, train_file, model or form in ("majority", "tfidf"))
-        _check_trick(chosen, resume, quick)
-        _check_train(form, model, resume, quick, onnx)
+        _check_train(chosen, form, model, resume, onnx)
         if onnx: _require_exporter()
         with reserved(output_dir):
             training = _Training(output_dir, preset, dataset, train_file, model, seed)
@@ -846,9 +834,9 @@ def _train(
                 [form], validation_file=validation_file, test_file=test_file,
                 text_column=text_column, label_column=label_column,
                 max_train_samples=max_train_samples, columns=_names(columns), config=config)
-            with training.folder(rungs, quick, resume) as (folder, checkpoints):
+            with training.folder(rungs, resume) as (folder, checkpoints):
                 climb = climb_ladder(
-                    training.data, training.checkpoint, rungs, seed, checkpoints, quick,
+                    training.data, training.checkpoint, rungs, seed, checkpoints,
                     required=(name,), further=further, precision=precision)
                 training.save(climb, name, folder, chosen and name)
                 keep_from_now_on(folder)

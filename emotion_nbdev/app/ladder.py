@@ -28,14 +28,13 @@ def make_classifier(
     checkpoint=EMBEDDED_CHECKPOINT, # of the last two
     label_names:list=None, # class names in the order of the model's outputs
     seed:int=42,
-    quick:bool=False, # of fine-tuning, see lighten
 ):
     "An untrained text classifier; an `InputError` for a name that is not known"
     if approach == "majority": return MajorityClassifier()
     if approach == "tfidf": return TfidfClassifier(seed=seed)
     if approach == "features": return features_classifier(checkpoint, seed=seed)
     if approach == "fine-tuned":
-        return FineTunedClassifier(checkpoint, label_names=label_names, seed=seed, quick=quick)
+        return FineTunedClassifier(checkpoint, label_names=label_names, seed=seed)
     raise InputError(f"approach {approach!r} is not known. Known: {', '.join(APPROACHES)}.")
 
 # %% ../../nbs/app/01_ladder.ipynb #51524c53
@@ -122,7 +121,6 @@ def climb_ladder(
     approaches=APPROACHES, # in this order
     seed:int=42,
     checkpoints=None, # see fit_rung
-    quick:bool=False, # see make_classifier
     required=("fine-tuned",), # another one that cannot be trained is left out
     precision:float=.95, # see make_trust
     further:dict=None, # name in `approaches` -> function of class names and seed, for other rungs
@@ -136,7 +134,7 @@ def climb_ladder(
         if further and approach in further:
             classifier = further[approach](climb.names, seed)
         else:
-            classifier = make_classifier(approach, checkpoint, climb.names, seed, quick)
+            classifier = make_classifier(approach, checkpoint, climb.names, seed)
         try:
             seconds[approach] = fit_rung(classifier, data, checkpoints)
         except InputError as error:

@@ -253,7 +253,8 @@ combining_trick("fine-tuned", "logit-adjustment", "class imbalance",
                 adjusted_answers, [("fine-tuned", "plain")],
                 whole=adjusted, saved_as="fine-tuned")
 fine_tuning_trick("early-stopping", "beyond the chapter", patience=1)
-fine_tuning_trick("quick", "beyond the chapter", quick=True)
+fine_tuning_trick("random-head", "beyond the chapter", head_start=False)
+fine_tuning_trick("thorough", "beyond the chapter", thorough=True)
 
 # %% ../../nbs/beyond/06_tricks.ipynb #75728e12
 PLAIN = ("fine-tuned", "plain")

@@ -24,7 +24,7 @@ from emotion_nbdev.foundations.texts import (
     as_texts, label_name, public_name, sorted_labels, TextClassifierMixin, typed_labels,
 )
 from .graphs import load_classifier, weights_digest
-from .trust import last_layer, with_trust, write_trust
+from .trust import with_trust, write_trust
 
 # %% ../../nbs/production/01_artefacts.ipynb #638c8ff3
 def linear_arrays(
@@ -199,6 +199,7 @@ def shifted(
     "The same with another bias; an `InputError` for a head that has none"
     import copy
     import torch
+    from emotion_nbdev.fine_tuning import last_layer
     if np.all(np.asarray(lost) == 0):
         return classifier
     classifier = copy.copy(classifier)

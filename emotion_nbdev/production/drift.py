@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..dataset import held_out_rows
 from ..evaluation import Answers
 from ..foundations.core import InputError
 from ..foundations.texts import as_texts, label_name
@@ -104,7 +105,6 @@ def told_apart(
     "A classifier two-sample test (Lopez-Paz and Oquab, 2017)"
     from scipy.stats import mannwhitneyu
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import train_test_split
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     rows = pd.concat([old, new], ignore_index=True)
@@ -114,9 +114,10 @@ def told_apart(
     heap = np.repeat([0, 1], [len(old), len(new)])
     guess = make_pipeline(
         StandardScaler(), LogisticRegression(C=.1, class_weight="balanced"))
-    learned, asked, known, wanted = train_test_split(
-        rows, heap, test_size=.5, stratify=heap, random_state=seed)
-    said = guess.fit(learned, known).decision_function(asked)
+    alike = heap.astype(str) + rows.astype(str).agg(" ".join, axis=1)  # messages that repeat
+    asked = held_out_rows(alike, heap, .5, seed)
+    said = guess.fit(rows[~asked], heap[~asked]).decision_function(rows[asked])
+    wanted = heap[asked]
     found = mannwhitneyu(said[wanted == 1], said[wanted == 0], alternative="greater")
     pairs = (wanted == 1).sum() * (wanted == 0).sum()
     return float(found.statistic / pairs), float(found.pvalue)
