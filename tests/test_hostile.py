@@ -255,7 +255,7 @@ def test_tokens_of_a_tfidf_are_of_a_fixed_set(pattern, changed): refused(changed
 def test_other_settings_of_a_tfidf(settings, changed): refused(changed("tfidf", settings=settings and {"token_pattern": r"(?u)\b\w\w+\b", **settings}), "is damaged|no record")
 
 
-@pytest.mark.parametrize("record", [{"format": True}, {"format": 0}, {"classes": "abc"}, {"classes": ["a", "a", "b"]}, {"classes": ["a", "b", "\x1b[2J"]}, {"classes": [["a"], "b", "c"]}, {"approach": ["tfidf"]}, {"settings": 7}])
+@pytest.mark.parametrize("record", [{"format": True}, {"format": 0}, {"classes": "abc"}, {"classes": ["a", "a", "b"]}, {"classes": [["a"], "b", "c"]}, {"approach": ["tfidf"]}, {"settings": 7}])
 def test_records_that_are_none(record, changed): refused(changed("tfidf", **record), "no record of a saved model")
 
 

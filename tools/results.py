@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT/"nbs"/"results"
 MADE = RESULTS/"made.json"
 COMMAND = Path(sys.executable).with_name("emotion-nbdev")
-OF_TUNING = "smoothing-0,smoothing-0.05,smoothing-0.2,weighted-loss,quick,without-suspects,logit-adjustment,vote-with-tfidf,vote-of-seeds,vote-of-smoothings,vote-of-all"
+OF_TUNING = "smoothing-0,smoothing-0.05,smoothing-0.2,weighted-loss,random-head,thorough,without-suspects,logit-adjustment,vote-with-tfidf,vote-of-seeds,vote-of-smoothings,vote-of-all"
 
 
 @cache

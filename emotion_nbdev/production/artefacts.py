@@ -440,8 +440,7 @@ def _is_record(record):
         return False
     if not isinstance(record.get("settings") or {}, dict):
         return False
-    names = {str(name) for name in classes
-             if isinstance(name, (str, int, float)) and str(name).isprintable()}
+    names = {str(name) for name in classes if isinstance(name, (str, int, float))}
     return len(names) == len(classes)
 
 # %% ../../nbs/production/01_artefacts.ipynb #e244bfc1
