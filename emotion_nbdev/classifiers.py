@@ -23,7 +23,7 @@ from .foundations.texts import as_messages, as_texts, TextClassifierMixin
 
 # %% ../nbs/06_classifiers.ipynb #47ebb4ae
 class TextDoor(TextClassifierMixin):
-    "Before a classifier of scikit-learn that takes texts: what is none is refused"
+    "Before a scikit-learn classifier that takes texts: what is none is refused"
     def fit(self, texts, labels, **more):
         "Train; `more` goes to the classifier behind"
         return super().fit(*as_messages(texts, labels), **more)

@@ -124,14 +124,15 @@ def _forward(
     model, # of transformers
     inputs, # by name
 ):
-    "The output; an `InputError` when a model cannot compute, as with odd settings"
+    "The output; an `InputError` if a model cannot compute, as with odd settings"
     try:
         return model(**inputs)
     except Exception as error:  # of as many kinds as there are settings
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
-            f"the model cannot compute ({reason}). Its settings and its weights do not "
-            "fit, or memory is short. Use a model that is whole.") from error
+            f"the model cannot compute ({reason}). Its settings and its weights "
+            "do not fit, or memory is short. Use a model that is whole."
+        ) from error
 
 # %% ../nbs/03_features.ipynb #f4eff041
 def encoder_batches(

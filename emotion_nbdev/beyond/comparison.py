@@ -219,20 +219,23 @@ def compare_tricks(
     cells, left_out = {}, []
     every_trick, every_seed = all_asked(Path(folder), tricks, seeds)
     trained = [pair for pair in every_trick if not pair[1].members]
-    now = {(approach, trick.name, seed) for (approach, trick), seed in product(tricks, seeds)}
+    now = {(approach, trick.name, seed)
+           for (approach, trick), seed in product(tricks, seeds)}
     for seed, (approach, trick) in product(every_seed, trained):
         key = approach, trick.name, seed
         remaining = began + budget - perf_counter()
         place = path/f"{approach}-{quote(trick.name, safe='')}-{seed}.json"
         cell = _same_again(cells, key, every_seed) or _kept(place, trick)
-        if cell is None and key in now and _expected(cells, approach) <= remaining:
+        if (cell is None and key in now
+                and _expected(cells, approach) <= remaining):
             cold = approach == "fine-tuned" or seed == seeds[0]
             cell = _made(place, approach, trick, data, checkpoint, seed, cold)
         if cell is not None:
             cells[key] = cell
         elif key in now:
             left_out.append(key)
-    missing = _add_combined(cells, every_trick, every_seed, to_frame(data["train"]))
+    missing = _add_combined(
+        cells, every_trick, every_seed, to_frame(data["train"]))
     return list(cells.values()), left_out + [key for key in missing if key in now]
 
 # %% ../../nbs/beyond/07_comparison.ipynb #5b3b1cba

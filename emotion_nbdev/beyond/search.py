@@ -64,18 +64,19 @@ def study_settings(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5))
     study = optuna.create_study(**settings)
     kept, about = study.user_attrs, about or {}
-    other = sorted(name for name in {*kept, *about} if kept.get(name) != about.get(name))
+    other = sorted(name for name in {*kept, *about}
+                   if kept.get(name) != about.get(name))
     if study.trials and other:
         raise InputError(
-            f"{path} holds a study about something else (another {', '.join(other)})."
-            " Choose another file.")
+            f"{path} holds a study about something else "
+            f"(another {', '.join(other)}). Choose another file.")
     for name, value in about.items():
         study.set_user_attr(name, value)
     settings["sampler"] = sampler_of(study, seed)
     return settings
 
 def sampler_of(study, seed):
-    "A sampler for the next trial; a study that goes on draws as if it had not stopped"
+    "A sampler for the next trial; a resumed study draws as if it had not stopped"
     from optuna.samplers import TPESampler
     return TPESampler(n_startup_trials=5, seed=seed + trials_made(study))
 
@@ -194,8 +195,9 @@ def search_head(
     rarest(labels)
     cut = list(TextFolds(folds, seed).split(texts, labels))
     features = extractor.fit().transform(texts)
-    about = study_identity("head", texts, labels, extractor.checkpoint, folds=folds,
-                           seed=seed, pooling=extractor.pooling_)
+    about = study_identity(
+        "head", texts, labels, extractor.checkpoint, folds=folds, seed=seed,
+        pooling=extractor.pooling_)
     study = open_study(study_path, about, seed)
     if not trials_made(study):
         study.enqueue_trial({"C": .01, "class_weight": None})
@@ -350,7 +352,8 @@ def search_fine_tuning(
     model, tokenizer = new_model()
     rows = training_rows(model, tokenizer, kept, kept_labels)
     held_rows = training_rows(model, tokenizer, held, held_labels)
-    about = study_identity("fine-tuning", texts, labels, checkpoint, epochs=epochs, seed=seed)
+    about = study_identity(
+        "fine-tuning", texts, labels, checkpoint, epochs=epochs, seed=seed)
     settings = study_settings(study_path, about, seed)
     study = require_optuna().create_study(**settings)
     size = model.config.hidden_size

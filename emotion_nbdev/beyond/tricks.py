@@ -42,7 +42,7 @@ class Trick:
     members:tuple=()      # (approach, trick name) of each, if none is trained
     across_seeds:bool=False # do the members take part with all seeds?
     combine:Callable=None # (probabilities of each member, class shares) -> new
-    whole:Callable=None   # list of untrained members -> one classifier of the same
+    whole:Callable=None   # list of untrained members -> one classifier of them
     saved_as:str=""       # see approach_of; empty: it cannot be saved
     other:str=None        # another checkpoint that it needs
 
@@ -75,7 +75,8 @@ def combining_trick(
 ):
     "Add a trick that trains nothing in a comparison"
     TRICKS[approach].append(Trick(
-        name, exercise, None, tuple(members), across_seeds, combine, whole, saved_as))
+        name, exercise, None, tuple(members), across_seeds, combine, whole,
+        saved_as))
 
 # %% ../../nbs/beyond/06_tricks.ipynb #4d7b4459
 @trick("features", "plain")
@@ -306,10 +307,12 @@ def checkpoint_tricks(
 
     name = f"checkpoint {other}"
     return {
-        "features": [Trick(name, "larger models", instead, saved_as="joined", other=other),
-                     Trick(f"beside {other}", "several models", beside, other=other)],
-        "fine-tuned": [Trick(name, "larger models", fine_tuned, saved_as="fine-tuned",
-                             other=other)],
+        "features": [
+            Trick(name, "larger models", instead, saved_as="joined", other=other),
+            Trick(f"beside {other}", "several models", beside, other=other)],
+        "fine-tuned": [
+            Trick(name, "larger models", fine_tuned, saved_as="fine-tuned",
+                  other=other)],
     }
 
 # %% ../../nbs/beyond/06_tricks.ipynb #55b52ed0

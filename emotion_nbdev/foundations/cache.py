@@ -40,7 +40,7 @@ def kept_files() -> list: # of paths; SQLite has up to three
 # %% ../../nbs/foundations/05_cache.ipynb #73eaaeb0
 @contextmanager
 def fresh_cache():
-    "What is computed meanwhile is kept meanwhile, and nothing that was kept before"
+    "What is computed meanwhile is kept meanwhile, and nothing kept before"
     before = os.environ.get("EMOTION_CACHE")
     if before == "off":
         yield

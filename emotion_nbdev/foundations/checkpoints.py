@@ -190,8 +190,10 @@ def tokenizer_trouble(
     growth = 1
     for key, value in nested_settings(content):
         if key == "Regex" and isinstance(value, str) and may_backtrack(value):
-            return f"has a regular expression that may take for ever ({value!r:.60})"
-        if isinstance(value, dict) and value.get("type") in ("Replace", "Prepend"):
+            return ("has a regular expression that may take for ever "
+                    f"({value!r:.60})")
+        if (isinstance(value, dict)
+                and value.get("type") in ("Replace", "Prepend")):
             new = value.get("content") or value.get("prepend") or ""
             growth *= max(1, len(str(new)))
     if growth > MOST_GROWTH:
@@ -390,8 +392,8 @@ def require_finite(
     import numpy as np
     if not np.isfinite(probabilities).all():
         raise InputError(
-            "the answers of this model are no numbers: its weights are damaged, or "
-            "too large to compute with. Use a model that is whole.")
+            "the answers of this model are no numbers: its weights are damaged, "
+            "or too large to compute with. Use a model that is whole.")
     return probabilities
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #ad75fe20

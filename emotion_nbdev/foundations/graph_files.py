@@ -16,7 +16,7 @@ from pathlib import Path
 MOST_FIELDS = 1_000_000  # far above what there is, and a walk of a second
 
 class Fields:
-    "A walk through messages in the wire format; a `ValueError` when they are none"
+    "A walk through messages in wire format; a `ValueError` when they are none"
     def __init__(self,
         data, # bytes, or a file in memory
     ):
@@ -59,7 +59,7 @@ class Fields:
         return sizes[kind], start
 
 # %% ../../nbs/foundations/10_graph_files.ipynb #931cb5ff
-TYPED = (4, 5, 7, 10, 11)  # fields of numbers: float, int32, int64, double, uint64
+TYPED = (4, 5, 7, 10, 11)  # of numbers: float, int32, int64, double, uint64
 MOST_AXES = 8
 
 def array_trouble(
@@ -83,20 +83,21 @@ def array_trouble(
             return "keeps weights outside of the file"
         elif number == 6:
             return "has texts in it"
-    if len(shape) > MOST_AXES or prod(shape) > 2 * held:  # two of four bits a byte
+    if len(shape) > MOST_AXES or prod(shape) > 2 * held:  # two of 4 bits a byte
         return f"has an array of {shape[:MOST_AXES]} and {held:,} bytes for it"
 
 # %% ../../nbs/foundations/10_graph_files.ipynb #96fa1581
 OPERATIONS = frozenset("""
-    Abs Add And ArgMax Attention Cast CastLike Ceil Clip Concat Constant Cos CumSum
-    DequantizeLinear Div DynamicQuantizeLinear Elu Equal Erf Exp Expand Flatten Floor
-    Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid
-    HardSwish Identity IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log
-    LogSoftmax MatMul MatMulInteger Max Mean Min Mish Mod Mul Neg Not Or Pad Pow
-    QuantizeLinear RMSNormalization Range Reciprocal ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum Relu Reshape RotaryEmbedding Round ScatterElements ScatterND
-    Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Split Sqrt Squeeze Sub
-    Sum Swish Tanh Tile Transpose Trilu Trunc Unsqueeze Where Xor""".split())
+    Abs Add And ArgMax Attention Cast CastLike Ceil Clip Concat Constant Cos
+    CumSum DequantizeLinear Div DynamicQuantizeLinear Elu Equal Erf Exp Expand
+    Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater
+    GreaterOrEqual HardSigmoid HardSwish Identity IsNaN LayerNormalization
+    LeakyRelu Less LessOrEqual Log LogSoftmax MatMul MatMulInteger Max Mean Min
+    Mish Mod Mul Neg Not Or Pad Pow QuantizeLinear RMSNormalization Range
+    Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape
+    RotaryEmbedding Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin
+    Size Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Swish Tanh Tile
+    Transpose Trilu Trunc Unsqueeze Where Xor""".split())
 PLAIN = (1, 2, 3, 4, 7, 8, 9, 13, 20, 21)  # attributes without arrays and graphs
 MOST_NODES = 20_000
 
@@ -139,7 +140,8 @@ NEWEST = 100  # version of the format or of a set of operations; there are 28
 def _version(fields, number, value):
     "The version that a field of a ModelProto names; 0 where it names none"
     if number == 8:
-        return max([held for inner, held in fields(*value) if inner == 2], default=0)
+        return max([held for inner, held in fields(*value) if inner == 2],
+                   default=0)
     return value if number == 1 else 0
 
 @lru_cache

@@ -739,7 +739,7 @@ def local_file(
 def read_table(
     source, # a file, or the address of one, whose name ends in one of `ENDINGS`
     columns=None, # names of the columns of a .csv or .tsv without a header
-) -> pd.DataFrame: # every column as it stands, classes by their names where the file has them
+) -> pd.DataFrame: # each column as it is, classes by name where the file has them
     "The rows of a file; an `InputError` when it cannot be read or has none"
     import pandas as pd
     records, names = [], {}

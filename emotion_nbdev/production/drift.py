@@ -58,7 +58,8 @@ def signals(
         "unknown": unknown, "cut": cut,
         "score": np.max(probabilities, axis=1),
     })
-    shares = pd.DataFrame(probabilities, columns=[f"p_{label_name(one)}" for one in classes])
+    names = [f"p_{label_name(one)}" for one in classes]
+    shares = pd.DataFrame(probabilities, columns=names)
     return pd.concat([table, shares], axis=1)
 
 # %% ../../nbs/production/11_drift.ipynb #f4d36324
@@ -72,8 +73,10 @@ def remember(
     "Write what `compare_messages` needs: numbers, and no word of any message"
     table = signals(folder, given.texts, given.probabilities, given.classes)
     table = table.sample(min(REMEMBERED, len(table)), random_state=0).round(4)
-    content = dict(format=1, split=given.split, n=len(given.texts), signals=table.to_dict("list"))
-    (Path(folder)/REFERENCE).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    content = json.dumps(dict(
+        format=1, split=given.split, n=len(given.texts),
+        signals=table.to_dict("list")))
+    (Path(folder)/REFERENCE).write_text(content + "\n", encoding="utf-8")
 
 # %% ../../nbs/production/11_drift.ipynb #8683dfad
 def recalled(
@@ -114,11 +117,13 @@ def told_apart(
     heap = np.repeat([0, 1], [len(old), len(new)])
     guess = make_pipeline(
         StandardScaler(), LogisticRegression(C=.1, class_weight="balanced"))
-    alike = heap.astype(str) + rows.astype(str).agg(" ".join, axis=1)  # messages that repeat
+    # messages that repeat
+    alike = heap.astype(str) + rows.astype(str).agg(" ".join, axis=1)
     asked = held_out_rows(alike, heap, .5, seed)
     said = guess.fit(rows[~asked], heap[~asked]).decision_function(rows[asked])
     wanted = heap[asked]
-    found = mannwhitneyu(said[wanted == 1], said[wanted == 0], alternative="greater")
+    found = mannwhitneyu(
+        said[wanted == 1], said[wanted == 0], alternative="greater")
     pairs = (wanted == 1).sum() * (wanted == 0).sum()
     return float(found.statistic / pairs), float(found.pvalue)
 
@@ -139,10 +144,11 @@ class Drift:
         return self.p_value < ALARM
 
     def __str__(self):
-        found = (f"a classifier tells them apart with an area under the curve of {self.area:.2f}"
-                 f" (.5 is guessing), p = {self.p_value:.2g}")
+        found = ("a classifier tells them apart with an area under the curve of "
+                 f"{self.area:.2f} (.5 is guessing), p = {self.p_value:.2g}")
         if self.differs:
-            return f"these {self.n:,} messages differ from those of validation: {found}"
+            return (f"these {self.n:,} messages differ from those of validation: "
+                    f"{found}")
         return f"no difference found in {self.n:,} messages: {found}"
 
 # %% ../../nbs/production/11_drift.ipynb #38b023e3
@@ -152,20 +158,24 @@ def compare_messages(
     classifier=None, # loaded from that folder; None: is loaded
     seed:int=0, # of the sample and the test
 ) -> Drift: # as `str`: a sentence
-    "Are new messages like those that a model remembers? An `InputError` for too few"
+    "Are new messages like those a model remembers? An `InputError` for too few"
     from emotion_nbdev.production.artefacts import load
     texts = as_texts(texts)
     if len(texts) < LEAST:
         raise InputError(
-            f"{len(texts)} messages are too few to compare. Give {LEAST} or more.")
+            f"{len(texts)} messages are too few to compare. "
+            f"Give {LEAST} or more.")
     old = recalled(Path(folder), folder)
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(texts))[:REMEMBERED]
     some = [texts[place] for place in sorted(chosen)]
     classifier = classifier or load(folder)
-    new = signals(folder, some, classifier.predict_proba(some), classifier.classes_)
+    said = classifier.predict_proba(some)
+    new = signals(folder, some, said, classifier.classes_)
     if set(new) != set(old):
-        raise InputError(f"{folder}: its {REFERENCE} is of other classes. Save the model again.")
+        raise InputError(
+            f"{folder}: its {REFERENCE} is of other classes. "
+            "Save the model again.")
     area, p_value = told_apart(old, new[list(old)], seed)
     return Drift(side_by_side(old, new), area, p_value, len(texts))
 

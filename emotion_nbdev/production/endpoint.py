@@ -30,7 +30,7 @@ from emotion_nbdev.production.page import (
 class Limits:
     "What an endpoint takes; each is at least 1, or above 0"
     batch:int=32            # texts that go through the model together
-    wait:float=.005         # seconds for which the first of a batch waits for others
+    wait:float=.005         # seconds that the first of a batch waits for others
     queue:int=1024          # texts that wait, over all clients
     texts:int=256           # in one request
     characters:int=100_000  # of one text
@@ -46,7 +46,7 @@ class _Asked:
     arrived:float # on the clock of the event loop
 
 class BatchQueue:
-    "Texts of many requests, answered together, one batch after the other in a thread"
+    "Texts of many requests, answered together, batch after batch in a thread"
     def __init__(self,
         answer, # function: list of texts -> list of as many answers
         limits:Limits=Limits(),
@@ -56,7 +56,7 @@ class BatchQueue:
         self.waiting, self.texts = asyncio.Queue(), 0
 
     async def ask(self, texts):
-        "Their answers; `asyncio.QueueFull` when too many wait, `TimeoutError` when it is too late"
+        "Answers; `asyncio.QueueFull` if too many wait, `TimeoutError` if late"
         if self.texts + len(texts) > self.limits.queue:
             raise asyncio.QueueFull
         loop = asyncio.get_running_loop()
@@ -66,14 +66,16 @@ class BatchQueue:
         return await asyncio.wait_for(asked.answers, self.limits.seconds)
 
     async def _gather(self):
-        "The requests of the next batch: it is full, or the first one waited long enough"
+        "The next batch of requests: it is full, or the first waited long enough"
         batch = [await self.waiting.get()]
         with suppress(TimeoutError):
             async with asyncio.timeout_at(batch[0].arrived + self.limits.wait):
-                while sum(len(asked.texts) for asked in batch) < self.limits.batch:
+                while (sum(len(asked.texts) for asked in batch)
+                       < self.limits.batch):
                     batch.append(await self.waiting.get())
         self.texts -= sum(len(asked.texts) for asked in batch)
-        return [asked for asked in batch if not asked.answers.done()]  # without those given up
+        return [asked for asked in batch
+                if not asked.answers.done()]  # without those given up
 
     async def run(self):
         "Answer until it is cancelled"
@@ -149,16 +151,19 @@ class ServedModel:
 
     def about(self):
         "The paragraph of the page, see `page.about`"
-        return about(self.record, self.ledger, self.classes, self.limit, self.threshold)
+        return about(
+            self.record, self.ledger, self.classes, self.limit, self.threshold)
 
     def answer(self, texts):
         "An `Answer` for each text"
         rows = self.classifier.predict_proba(texts).tolist()  # (texts, classes)
         lengths = [0] * len(texts)
         if self.tokenizer:
-            lengths = [len(found.ids) for found in self.tokenizer.encode_batch(texts)]
+            encoded = self.tokenizer.encode_batch(texts)
+            lengths = [len(found.ids) for found in encoded]
         limit = self.limit or 0
-        return [self._one(row, length, limit) for row, length in zip(rows, lengths)]
+        return [self._one(row, length, limit)
+                for row, length in zip(rows, lengths)]
 
     def _one(self, row, length, limit):
         "The `Answer` of one text"

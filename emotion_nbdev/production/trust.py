@@ -54,7 +54,7 @@ def calibrate(
     classifier, # fitted; changed
     given, # its `Answers` to validation
 ) -> tuple: # (temperature, the same answers at that temperature)
-    "Find the temperature, and put it into the classifier; 1 where that cannot be done"
+    "Find and set the temperature of the classifier; 1 where that cannot be done"
     from emotion_nbdev.production.calibration import best_temperature, Temperature
     value = best_temperature(given)
     scaled = Temperature(value)(given)
@@ -78,7 +78,7 @@ def set_limits(
     true = np.sort(given.probabilities[np.arange(len(places)), places])
     limits = {}
     for coverage in COVERAGES:
-        left_out = int(np.floor((len(true) + 1) * (1 - coverage)))  # the lowest of these
+        left_out = int(np.floor((len(true) + 1) * (1 - coverage)))  # the lowest
         limits[str(coverage)] = float(true[left_out - 1]) if left_out else 0.
     return limits
 
@@ -173,10 +173,12 @@ def read_trust(
     if not path.is_file():
         return None
     try:
-        return checked_trust(Trust(**json.loads(path.read_text(encoding="utf-8"))))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return checked_trust(Trust(**content))
     except (ValueError, TypeError, RecursionError):
         raise InputError(
-            f"{name}: its {FILE} is damaged. Remove that file, or save the model again.") from None
+            f"{name}: its {FILE} is damaged. Remove that file, or save the "
+            "model again.") from None
 
 def with_trust(classifier, folder, name):
     "A classifier that was loaded, with what it promises as `trust_`"
@@ -196,10 +198,10 @@ def checked_trust(trust):
 
 # %% ../../nbs/production/10_trust.ipynb #d4f8ea12
 class Careful:
-    "A classifier that says of each answer whether it stands, and what else it may be"
+    "A classifier that says of each answer if it stands, and what else it may be"
     def __init__(self,
         classifier, # fitted
-        at_least:float=None, # lowest probability of an answer that stands; None: not said
+        at_least:float=None, # lowest probability that stands; None: not said
         limit:float=None, # see set_limits; None: no sets
     ):
         self.classifier = classifier
