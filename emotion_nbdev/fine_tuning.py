@@ -298,7 +298,8 @@ def last_layer(
     import torch
     outputs = model.config.num_labels
     found = [part for part in model.modules()
-             if isinstance(part, torch.nn.Linear) and part.out_features == outputs]
+             if isinstance(part, torch.nn.Linear)
+             and part.out_features == outputs]
     return found[-1] if found else None
 
 # %% ../nbs/07_fine_tuning.ipynb #ccd32e0b
@@ -311,9 +312,11 @@ def head_inputs(
     layer, seen = last_layer(model), []
     vectors = np.empty((len(rows), layer.in_features))
     encoded = {name: rows[name] for name in rows.column_names if name != "labels"}
-    watching = layer.register_forward_pre_hook(lambda part, inputs: seen.extend(inputs))
+    watching = layer.register_forward_pre_hook(
+        lambda part, inputs: seen.extend(inputs))
     with watching, computing(model, native_bfloat16(model.device)):
-        for indices, *_ in encoder_batches(model, tokenizer, encoded, 2048, "head"):
+        for indices, *_ in encoder_batches(
+                model, tokenizer, encoded, 2048, "head"):
             (states,) = seen
             if states.ndim != 2:
                 return None
@@ -338,7 +341,8 @@ def start_head(
     vectors, numbers = head_inputs(model, tokenizer, rows), np.array(rows["labels"])
     if vectors is None or len(set(numbers.tolist())) < 2:
         return
-    middle, spread = vectors.mean(axis=0), max(vectors.std(axis=0).mean(), 1e-6)
+    middle = vectors.mean(axis=0)
+    spread = max(vectors.std(axis=0).mean(), .01)  # differences so small get no large weights
     found = LogisticRegression(C=.01, max_iter=200)
     found.fit((vectors - middle) / spread, numbers)
     weights, bias = found.coef_ / spread, found.intercept_
@@ -396,7 +400,7 @@ def train(
             start_head(model, tokenizer, rows)
         if not thorough:
             lighten(model)
-        plain = arguments.bf16 and not thorough  # the fused kernel would be slower
+        plain = arguments.bf16 and not thorough  # the fused kernel is slower
         attention = plain_attention(model, plain)
         with own_random_state(), quiet_transformers(), attention:
             trainer = make_trainer(  # seeds the random numbers
