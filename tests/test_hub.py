@@ -430,7 +430,7 @@ def test_the_command(tmp_path, csv_file):
     with HubServer() as server:
         environment = dict(HF_ENDPOINT=server.address, HF_HOME=str(tmp_path/"cache"), HF_TOKEN="hf_writer", HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
         shown = call("push", "moods", "casey/moods", "--dry-run", cwd=tmp_path, **environment)
-        assert shown.returncode == 0 and "casey/moods, branch main: 6 files" in shown.stderr and shown.stdout == "" and not server.repositories, shown.stderr
+        assert shown.returncode == 0 and "casey/moods, branch main: 8 files" in shown.stderr and shown.stdout == "" and not server.repositories, shown.stderr
         done = call("push", "moods", "casey/moods", "--yes", cwd=tmp_path, **environment)
         assert done.returncode == 0 and done.stdout == f"{server.address}/casey/moods\n" and len(server.pushed("casey/moods")) == 1, done.stderr
         code, again, said = as_the_card_says(**environment)

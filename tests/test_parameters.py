@@ -50,7 +50,7 @@ from emotion_nbdev.production.batches import csv_writer, label_file, label_recor
 from emotion_nbdev.production.card import eval_results, render_card, write_card
 from emotion_nbdev.production.endpoint import serve, ServedModel
 from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
-from emotion_nbdev.production.graphs import graph_batches, load_classifier, OnnxClassifier, seconds_for, write_graph
+from emotion_nbdev.production.graphs import graph_batches, load_classifier, OnnxClassifier, write_graph
 from emotion_nbdev.production.page import write_page
 from emotion_nbdev.production.push import find_repository
 from emotion_nbdev.production.trust import Careful, careful, make_trust
@@ -439,7 +439,7 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (training_callbacks, lambda c, **more: len(training_callbacks(**more)), dict(patience=2)),
     (make_trainer, lambda c, **more: trainer(c, **more), dict(loss=focal_loss, patience=2)),
     (train, lambda c, **more: fine_tuned(c, **more), dict(batch_size=4, checkpoints="NEW", loss=focal_loss, patience=0, head_start=False, thorough=True)),
-    (FineTunedClassifier, lambda c, **more: fitted(FineTunedClassifier(c.tiny, epochs=1, **more), c), dict(dtype="bfloat16")),
+    (FineTunedClassifier, lambda c, **more: fitted(FineTunedClassifier(c.tiny, epochs=1, **more), c), dict(dtype="bfloat16", head_start=False)),
     (FineTunedClassifier.load, lambda c, **more: FineTunedClassifier.load(c.tuned, **more).predict_proba(c.texts), dict(dtype="bfloat16")),
     (class_probabilities, lambda c, **more: class_probabilities(*c.head, encode_for(*c.head, c.texts)[0], [0, 1, 2], **more), dict(dtype="bfloat16")),
     (names_of, lambda c, **more: names_of(np.array(c.labels), **more), dict(label_names=["joy", "sadness", "anger"])),
@@ -508,7 +508,6 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (write_page, lambda c, **more: write_page(c.tuned, c.new(), **more).is_dir(), dict(revision="v1")),
     (find_repository, lambda c, **more: (api := MagicMock(), find_repository(api, "casey/moods", **more), api.model_info.call_args)[2], dict(revision="next")),
     (shifted, lambda c, **more: shifted(FineTunedClassifier.load(c.tuned), **more).predict_proba(c.texts), dict(lost=[1., 0., 0.])),
-    (seconds_for, lambda c, **more: seconds_for(c.table, **more), dict(inputs={"input_ids": np.zeros((9, 9))})),
     (ServedModel, lambda c, **more: ServedModel(c.model, **more).classes, dict(revision="v1")),
     (serve, lambda c, **more: serving(c, **more), dict(revision="v1")),
     (Careful, lambda c, **more: Careful(c.tfidf, **more).remarks(np.array([.4, .35, .25])), dict(at_least=.9, limit=.7)),

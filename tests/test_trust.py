@@ -165,3 +165,15 @@ def test_drift_is_told_from_what_the_model_remembers(files, command, tiny_checkp
     assert few.exit_code == 2
     open("few.txt", "w").write("one\n")
     assert "Give 30 or more." in command("drift", "--model", "tfidf", "--input", "few.txt").stderr
+
+
+def test_another_seed_draws_other_messages_and_other_halves(files, command):
+    import pandas as pd
+    from emotion_nbdev.production.drift import compare_messages, told_apart
+    rng = np.random.default_rng(0)
+    old, new = (pd.DataFrame({"words": rng.integers(1, 30, 60) + shift, "unknown": rng.random(60), "cut": 0., "score": rng.random(60), "p_a": rng.random(60)}) for shift in (0, 3))
+    assert told_apart(old, new) == told_apart(old, new) != told_apart(old, new, seed=1)
+    assert command("train", "--approach", "tfidf", *files[0], "--output-dir", "model").exit_code == 0
+    texts = [f"{text} {number}" for number in range(30) for text, _ in HELD]
+    assert compare_messages("model", texts).table.equals(compare_messages("model", texts).table)
+    assert not compare_messages("model", texts).table.equals(compare_messages("model", texts, seed=1).table)

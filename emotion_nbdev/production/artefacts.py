@@ -132,8 +132,8 @@ def _write_json(path, content, **options):
     path.write_text(text + "\n", encoding="utf-8")
 
 # %% ../../nbs/production/01_artefacts.ipynb #652a4dca
-def _majority_parts(classifier, folder):
-    "(arrays, settings) of the majority"
+def _majority_parts(classifier, *_):
+    "(arrays, settings) of the majority, which needs no further file"
     return linear_arrays(classifier), {}
 
 def _write_terms(vectorizer, folder):

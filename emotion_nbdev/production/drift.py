@@ -72,6 +72,7 @@ def remember(
 ):
     "Write what `compare_messages` needs: numbers, and no word of any message"
     table = signals(folder, given.texts, given.probabilities, given.classes)
+    table = table[~pd.Series(given.texts).duplicated()]
     table = table.sample(min(REMEMBERED, len(table)), random_state=0).round(4)
     content = json.dumps(dict(
         format=1, split=given.split, n=len(given.texts),
@@ -117,9 +118,8 @@ def told_apart(
     heap = np.repeat([0, 1], [len(old), len(new)])
     guess = make_pipeline(
         StandardScaler(), LogisticRegression(C=.1, class_weight="balanced"))
-    # messages that repeat
-    alike = heap.astype(str) + rows.astype(str).agg(" ".join, axis=1)
-    asked = held_out_rows(alike, heap, .5, seed)
+    numbers = rows.index.astype(str)  # the messages are all different
+    asked = held_out_rows(numbers, heap, .5, seed)
     said = guess.fit(rows[~asked], heap[~asked]).decision_function(rows[asked])
     wanted = heap[asked]
     found = mannwhitneyu(
@@ -136,7 +136,7 @@ class Drift:
     table:pd.DataFrame # a row a signal: `remembered`, `new`
     area:float         # under the ROC curve of who tries to tell them apart
     p_value:float      # of that
-    n:int              # new messages
+    n:int              # new messages, each once
 
     @property
     def differs(self) -> bool:
@@ -160,10 +160,10 @@ def compare_messages(
 ) -> Drift: # as `str`: a sentence
     "Are new messages like those a model remembers? An `InputError` for too few"
     from emotion_nbdev.production.artefacts import load
-    texts = as_texts(texts)
+    texts = list(dict.fromkeys(as_texts(texts)))
     if len(texts) < LEAST:
         raise InputError(
-            f"{len(texts)} messages are too few to compare. "
+            f"{len(texts)} different messages are too few to compare. "
             f"Give {LEAST} or more.")
     old = recalled(Path(folder), folder)
     rng = np.random.default_rng(seed)
