@@ -338,11 +338,13 @@ def start_head(
         return
     some = np.unique(np.linspace(0, len(rows) - 1, LEARNED_FROM).astype(int))
     rows = rows.select(some)
-    vectors, numbers = head_inputs(model, tokenizer, rows), np.array(rows["labels"])
+    vectors = head_inputs(model, tokenizer, rows)
+    numbers = np.array(rows["labels"])
     if vectors is None or len(set(numbers.tolist())) < 2:
         return
     middle = vectors.mean(axis=0)
-    spread = max(vectors.std(axis=0).mean(), .01)  # differences so small get no large weights
+    # differences that are hardly there get no large weights
+    spread = max(vectors.std(axis=0).mean(), .01)
     found = LogisticRegression(C=.01, max_iter=200)
     found.fit((vectors - middle) / spread, numbers)
     weights, bias = found.coef_ / spread, found.intercept_
@@ -357,7 +359,8 @@ def put_into(
     "The coefficients of a logistic regression as the weights of a layer"
     import torch
     if len(weights) == 1:  # half for the one class, half against the other
-        weights, bias = np.vstack([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+        weights = np.vstack([-weights, weights]) / 2
+        bias = np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
         layer.weight[places] = torch.tensor(weights).to(layer.weight)
         if layer.bias is not None:
