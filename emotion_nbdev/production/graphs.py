@@ -100,11 +100,10 @@ def _runtime_options():
     return options
 
 def seconds_for(
-    path, # of a graph
+    numbers:int, # bytes of a graph, which has at most one weight in each
     inputs:dict, # of a batch
 ) -> float:
     "How long a graph may take"
-    numbers = Path(path).stat().st_size  # at most one weight a byte
     return 20 + numbers * inputs["input_ids"].size / 5e8
 
 @contextmanager
@@ -184,6 +183,7 @@ class RuntimeGraph:
                 "the ONNX Runtime is not installed. "
                 "Install it with: pip install 'emotion-nbdev[onnx]'") from None
         self.path = path
+        self.size = Path(path).stat().st_size  # the file may go once it is read
         with _running(path, "the ONNX Runtime"):
             self.session = onnxruntime.InferenceSession(
                 str(path), _runtime_options(), providers=["CPUExecutionProvider"],
@@ -198,7 +198,7 @@ class RuntimeGraph:
         for key, inputs in batches:
             options = onnxruntime.RunOptions()
             stop = lambda: setattr(options, "terminate", True)
-            seconds = seconds_for(self.path, inputs)
+            seconds = seconds_for(self.size, inputs)
             with _running(self.path, "the ONNX Runtime"), within(seconds, stop):
                 (output, *_) = self.session.run(None, inputs, options)
             yield key, output
