@@ -186,6 +186,15 @@ def test_a_fine_tuned_model_of_integers_exports_and_answers_in_integers(command,
         assert answering.classes_.tolist() == [1, 2, 10] and answering.predict(TEXTS[:1]).dtype.kind == "i"
 
 
+def test_class_names_of_any_script_are_saved_exported_and_loaded(tiny_checkpoint, tmp_path):
+    "A joiner in Persian or in an emoji, a blank that does not break: signs that Python calls not printable"
+    names = ["👩\u200d🔬", "a\u00a0b", "نیم\u200cفاصله"]
+    labels = [names[place % 3] for place in range(len(MANY))]
+    FineTunedClassifier(tiny_checkpoint, epochs=1).fit(MANY, labels).save(tmp_path/"tuned")
+    export_onnx(tmp_path/"tuned", MANY, labels)
+    assert set(load(tmp_path/"tuned").classes_) == set(OnnxClassifier.load(tmp_path/"tuned").classes_) == set(names)
+
+
 def test_numbers_that_a_file_has_names_for_are_names(command, tmp_path):
     "A Parquet file of the library datasets: trained by its names, corrected by its names, and still numbers in the corrected copy"
     known = ["sadness", "joy", "anger"]

@@ -914,11 +914,11 @@ def _drift(
         from emotion_nbdev.foundations.sources import records
         from emotion_nbdev.production.artefacts import load
         from emotion_nbdev.production.drift import compare_messages
-        rows = list(records(input, text_column, _names(columns)))
-        texts = [record[text_column] for _, record, reason in rows if not reason]
-        if len(texts) < len(rows):
-            left_out = len(rows) - len(texts)
-            _log.warning(f"{left_out:,} of {len(rows):,} rows have no text to compare")
+        texts, left_out = [], 0
+        for _, record, reason in records(input, text_column, _names(columns)):
+            if reason: left_out += 1
+            else: texts.append(record[text_column])
+        if left_out: _log.warning(f"{left_out:,} rows have no text to compare")
         found = compare_messages(
             model_folder(model, revision), texts, load(model, revision))
         _show_drift(found, as_json)

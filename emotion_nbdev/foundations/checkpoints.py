@@ -8,11 +8,11 @@ __all__ = ['PICKLES', 'RUNS_CODE', 'ATTENTION', 'UNREAD', 'LARGEST_JSON', 'DEEPE
            'LARGEST_HEADER', 'EXPONENTS', 'MOST_FILES', 'EMBEDDED_CHECKPOINT', 'EMBEDDED_REVISION', 'SHA256',
            'INSTALL_EMBEDDED', 'nested_settings', 'is_foreign_attention', 'leaves_folder', 'is_weights_name',
            'setting_trouble', 'index_trouble', 'json_depth', 'read_json', 'may_backtrack', 'tokenizer_trouble',
-           'size_trouble', 'labels_trouble', 'config_trouble', 'settings_trouble', 'json_trouble', 'read_header',
-           'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'require_finite', 'file_trouble',
-           'allowed_roots', 'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder', 'sha256_of', 'check_sums',
-           'explain_download', 'DamagedError', 'damaged_files', 'download_checkpoint', 'given_folder', 'model_folder',
-           'resolve_checkpoint']
+           'size_trouble', 'can_be_shown', 'labels_trouble', 'config_trouble', 'settings_trouble', 'json_trouble',
+           'read_header', 'physical_memory', 'memory_trouble', 'weights_trouble', 'is_finite', 'require_finite',
+           'file_trouble', 'allowed_roots', 'promised_numbers', 'cost_trouble', 'dangers', 'embedded_folder',
+           'sha256_of', 'check_sums', 'explain_download', 'DamagedError', 'damaged_files', 'download_checkpoint',
+           'given_folder', 'model_folder', 'resolve_checkpoint']
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #0db53368
 import hashlib, json, os, re
@@ -225,6 +225,13 @@ def size_trouble(
         return f"has a {key} beyond all bounds ({value!r:.60})"
 
 # %% ../../nbs/foundations/03_checkpoints.ipynb #3bcd7196
+def can_be_shown(
+    name, # of a class
+) -> bool:
+    "Whether it is text without signs that steer a terminal or halves of a character"
+    steering = "[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+    return isinstance(name, str) and not re.search(steering, name)
+
 def labels_trouble(
     config:dict,
 ) -> str: # None: nothing
@@ -236,9 +243,7 @@ def labels_trouble(
         return "has an id2label that is no table of class names"
     if set(names) != {str(number) for number in range(len(names))}:
         return "has an id2label that does not count its classes from 0"
-    shown = [name for name in names.values()
-             if isinstance(name, str) and name.isprintable()]
-    if len(shown) < len(names):
+    if not all(map(can_be_shown, names.values())):
         return "has a class name that cannot be shown"
     if len(set(names.values())) < len(names):
         return "has two classes of one name"

@@ -19,7 +19,7 @@ from threading import Timer
 
 import numpy as np
 
-from ..foundations.checkpoints import resolve_checkpoint
+from ..foundations.checkpoints import can_be_shown, resolve_checkpoint
 from ..foundations.core import atomic_file, InputError, log
 from ..foundations.graph_files import graph_trouble
 from emotion_nbdev.foundations.texts import (
@@ -168,7 +168,7 @@ def _is_record(record):
     classes = record.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, (str, int)) for name in classes):
         return False
-    shown = {str(name) for name in classes if str(name).isprintable()}
+    shown = {str(name) for name in classes if can_be_shown(str(name))}
     return len(shown) == len(classes) > 1 and record["limit"] > 2 and record["pad_id"] >= 0
 
 # %% ../../nbs/production/05_graphs.ipynb #8b4f91d2

@@ -78,7 +78,7 @@ def set_limits(
     true = np.sort(given.probabilities[np.arange(len(places)), places])
     limits = {}
     for coverage in COVERAGES:
-        left_out = int(np.floor((len(true) + 1) * (1 - coverage)))  # the lowest
+        left_out = int((len(true) + 1) * (1 - coverage) + 1e-9)  # the lowest
         limits[str(coverage)] = float(true[left_out - 1]) if left_out else 0.
     return limits
 
