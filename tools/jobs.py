@@ -1,6 +1,6 @@
 """The tests and every notebook, two at a time, one thread each: `tools/jobs.py`, or some of them: `tools/jobs.py tests nbs/01_dataset.ipynb`.
 
-Each notebook is alone in a process of its own: workers of one run would share imported modules, and what was forked from a process that has them computes otherwise in the last digits.  What a job prints is shown when it is done."""
+Each notebook is alone in a process of its own: workers of one run would share imported modules.  What a job prints is shown when it is done."""
 import os, subprocess, sys, tempfile, time
 from pathlib import Path
 

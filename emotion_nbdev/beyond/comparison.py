@@ -203,6 +203,7 @@ def all_asked(
     return [known[key] for key in wanted if key in known], asked["seeds"]
 
 # %% ../../nbs/beyond/07_comparison.ipynb #b0fb31a6
+@fresh_cache()  # kept vectors, of other batches, have other last digits
 def compare_tricks(
     data, # DatasetDict
     checkpoint, # of the encoder
