@@ -1,5 +1,5 @@
 "Folders that somebody made to break a loader: each is refused in one line or answers; no traceback, no hang, no gigabyte."
-import json, os, random, shutil, struct, subprocess, sys
+import json, os, random, shutil, struct, subprocess, sys, time
 
 import numpy as np
 import pytest
@@ -306,3 +306,22 @@ def test_graphs_that_cost_without_end(kind, engine, honest, tmp_path):
     model.graph.output[0].name = "dearer"
     (folder/"model.onnx").write_bytes(model.SerializeToString())
     refused(folder, GRAPHS[kind], engine)
+
+
+@pytest.mark.parametrize("name", ["RuntimeGraph", "OpenVinoGraph"])
+def test_a_graph_that_takes_too_long_is_stopped(name, tmp_path, monkeypatch):
+    "Two hundred products, which would take half a minute"
+    from onnx import helper, numpy_helper
+    from emotion_nbdev.production import graphs
+    monkeypatch.setattr(graphs, "seconds_for", lambda *_: .5)
+    monkeypatch.setattr(graphs, "require_shape", lambda *_: None)  # OpenVINO would not be given it
+    def node(*given, **settings): return helper.make_node(*given, **settings)
+    nodes = [node("Cast", ["input_ids"], ["numbers"], to=1), node("ReduceMean", ["numbers"], ["one"], keepdims=0), node("Expand", ["one", "shape"], ["p0"]),
+             *(node("MatMul", [f"p{turn}", "p0"], [f"p{turn + 1}"]) for turn in range(200)), node("ReduceMean", ["p200"], ["end"], keepdims=0)]
+    given, returned = helper.make_tensor_value_info("input_ids", 7, ["batch", "tokens"]), helper.make_tensor_value_info("end", 1, [])
+    graph = helper.make_graph(nodes, "g", [given], [returned], [numpy_helper.from_array(np.array([2000, 2000]), "shape")])
+    (tmp_path/"model.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    opened, began = getattr(graphs, name)(tmp_path/"model.onnx"), time.monotonic()
+    batches = [(turn, {"input_ids": np.ones((1, 2), int)}) for turn in range(3)]
+    with pytest.raises(InputError, match=r"model.onnx: cannot be used \((the ONNX Runtime|OpenVINO) says: it takes longer than 0 seconds\)"): list(opened.run(batches))
+    assert time.monotonic() - began < 5

@@ -20,6 +20,7 @@ from emotion_nbdev.foundations.checkpoints import (
     PICKLES, require_finite,
 )
 from ..foundations.core import atomic_folder, InputError, log
+from ..foundations.graph_files import GRAPH, graph_dangers
 from emotion_nbdev.foundations.texts import (
     as_texts, label_name, public_name, sorted_labels, TextClassifierMixin, typed_labels,
 )
@@ -744,6 +745,9 @@ def inspect_model(
     "What a model is and what in it could execute; an `InputError` when there is none of that name"
     folder, files = _listed(name, revision)
     refused = dangers(folder)
+    if GRAPH not in dict(refused):  # else it may be a link that leads away
+        cure = "delete it, or export the model again"
+        refused += [(file, f"{trouble}; {cure}") for file, trouble in graph_dangers(folder)]
     if _has_no_head(folder, name, files):
         refused.append(("head.safetensors", "is missing"))
     what, classes = "not read, see below", []
@@ -785,7 +789,7 @@ def _is_read(file):
     "Whether a file is one that loading may read"
     if "/" in file:
         return False
-    return file.endswith((".safetensors", ".json")) or file == "model.onnx"
+    return file.endswith((".safetensors", ".json")) or file == GRAPH
 
 # %% ../../nbs/production/01_artefacts.ipynb #6e37c9b6
 def _kind(folder, name):
