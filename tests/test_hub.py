@@ -34,6 +34,20 @@ def folder(tmp_path):
     return made
 
 
+def graph(kind):
+    "The bytes of a small graph, and what is wrong with it"
+    from onnx import helper
+    node, array = helper.make_node("Add", ["a", "a"], ["b"]), helper.make_tensor("a", 1, [2], [1., 2.])
+    if kind == "keeps weights outside of the file":
+        array.data_location = 1
+        array.external_data.add(key="location", value="/etc/passwd")
+    if kind == "has an operation that no export writes (evil.example'Add')": node.domain = "evil.example"
+    if kind == "has an operation that no export writes ('Loop')": node.op_type = "Loop"
+    if kind == "has an array of [1099511627776, 1048576] and 8 bytes for it": array.dims[:] = [2**40, 2**20]
+    written = helper.make_model(helper.make_graph([node], "g", [], [], [array])).SerializeToString()
+    return written[:-9] if kind == "is no whole ONNX file" else written
+
+
 @pytest.fixture
 def hub(waits, tmp_path):
     "A Hub for the client of this process, with the token of somebody who may write"
@@ -105,6 +119,23 @@ def test_all_is_the_same_but_a_graph_is_left_over(hub, folder):
     hub.add("casey/moods", "main", "graph", {"model.onnx": b"old"})
     push(plan, folder)
     assert "model.onnx" not in hub.pushed("casey/moods")[-1][2] and len(hub.pushed("casey/moods")) == 3
+
+
+GRAPHS = ["keeps weights outside of the file", "has an operation that no export writes (evil.example'Add')", "has an operation that no export writes ('Loop')",
+          "has an array of [1099511627776, 1048576] and 8 bytes for it", "is no whole ONNX file"]
+
+
+@pytest.mark.parametrize("why", [None, *GRAPHS])
+def test_a_graph_to_fear_is_told_by_inspect_and_refused_by_push(why, hub, folder, command, monkeypatch):
+    (folder/"model.onnx").write_bytes(graph(why))
+    for package in ("onnx", "onnxruntime", "openvino"): monkeypatch.setitem(sys.modules, package, None)  # not installed
+    looked, pushed = command("inspect", folder), command("push", folder, "casey/moods", "--yes")
+    if why is None:
+        assert (looked.exit_code, pushed.exit_code) == (0, 0) and "model.onnx" in hub.pushed("casey/moods")[-1][2], pushed.stderr
+    else:
+        assert looked.exit_code == 1 and f"refused: its model.onnx {why}; delete it, or export the model again" in looked.stdout.splitlines(), looked.stdout
+        assert pushed.exit_code == 2 and not hub.steps
+        assert pushed.stderr == f"Error: {folder}/model.onnx {why}, so nobody would run it. Delete it, or make it again with: emotion-nbdev export {folder}\n"
 
 
 def test_a_proposal_takes_away_too(hub, folder):

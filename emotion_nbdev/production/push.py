@@ -29,6 +29,7 @@ from emotion_nbdev.foundations.checkpoints import (
     dangers, given_folder, PICKLES,
 )
 from ..foundations.core import InputError, log
+from ..foundations.graph_files import graph_dangers
 from emotion_nbdev.foundations.patience import (
     hub_trouble, limited_client, patiently, root_failure, status_of,
 )
@@ -234,6 +235,16 @@ def is_model(
     weights = [name for name in names if "/" not in name and name.endswith(".safetensors")]
     return bool(described and weights)
 
+def _require_loadable(folder):
+    "An `InputError` for what is refused where a model is loaded"
+    for name, trouble in dangers(folder):
+        raise InputError(
+            f"{folder/name} {trouble}, so nobody could load the model. Save the model again.")
+    for name, trouble in graph_dangers(folder):
+        raise InputError(
+            f"{folder/name} {trouble}, so nobody would run it. Delete it, or make it again "
+            f"with: emotion-nbdev export {folder}")
+
 def plan_push(
     folder, # of a saved model
     repo_id:str, # USER/NAME on the Hub
@@ -252,9 +263,7 @@ def plan_push(
             f"{folder} holds no model: config.json or training.json, and weights ending in "
             ".safetensors, are needed. Give the folder of a saved model.")
     check_card(folder)
-    for name, trouble in dangers(folder):
-        raise InputError(
-            f"{folder/name} {trouble}, so nobody could load the model. Save the model again.")
+    _require_loadable(folder)
     digests = (path for name in DIGESTS for path in folder.rglob(name))
     kept_back = tuple(sorted(path.relative_to(folder).as_posix() for path in digests))
     return Plan(repo_id, tuple(files), revision, private, create_pr, hidden, kept_back)
