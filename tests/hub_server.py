@@ -1,4 +1,4 @@
-"A small Hub on loopback: as much of the Hugging Face Hub's HTTP interface as a model needs, in memory, with faults on order."
+"A small Hub on loopback: as much of the Hugging Face Hub's HTTP interface as a model or a static Space needs, in memory, with faults on order."
 import base64, hashlib, http.server, json, re, socket, struct, threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -9,15 +9,18 @@ TOKENS = {"hf_writer": ("casey", "write"), "hf_reader": ("casey", "read"), "hf_m
 MEMBERS = {"casey": [("team", "write"), ("club", "read")], "robin": []}
 GRANTED = {"hf_fine": [{"entity": {"type": "user", "name": "casey"}, "permissions": ["repo.content.read", "repo.write"]}],
            "hf_narrow": [{"entity": {"type": "model", "name": "casey/other"}, "permissions": ["repo.write"]}]}
-MODEL = r"/api/models/(?P<repo>[^/]+/[^/]+)"
+NAME = r"(?P<repo>(spaces/)?[^/]+/[^/]+)"  # a Space is kept under spaces/user/name
+REPO = r"/api/(models/|(?=spaces/))" + NAME
 ROUTES = [(name, method, re.compile(path + "$")) for name, method, path in [
     ("whoami", "GET", "/api/whoami-v2"), ("create", "POST", "/api/repos/create"), ("delete", "DELETE", "/api/repos/delete"), ("yaml", "POST", "/api/validate-yaml"),
-    ("access", "GET", MODEL + "/auth-check/write"), ("branch", "POST", MODEL + "/branch/(?P<revision>.+)"), ("info", "GET", MODEL + "(/revision/(?P<revision>.+))?"),
-    ("preupload", "POST", MODEL + "/preupload/(?P<revision>.+)"), ("batch", "POST", r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch"), ("upload", "PUT", "/storage/(?P<oid>.+)"),
-    ("verify", "POST", "/storage-verify"), ("commits", "GET", MODEL + "/commits/(?P<revision>.+)"), ("commit", "POST", MODEL + "/commit/(?P<revision>.+)"),
-    ("tree", "GET", MODEL + "/tree/(?P<revision>[^/]+)(/(?P<path>.+))?"), ("discussions", "GET", MODEL + "/discussions"), ("xet", "GET", MODEL + "/xet-write-token/.+"),
-    ("download", "GET", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)"), ("head", "HEAD", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")]]
+    ("access", "GET", REPO + "/auth-check/write"), ("branch", "POST", REPO + "/branch/(?P<revision>.+)"), ("info", "GET", REPO + "(/revision/(?P<revision>.+))?"),
+    ("preupload", "POST", REPO + "/preupload/(?P<revision>.+)"), ("batch", "POST", "/" + NAME + r"\.git/info/lfs/objects/batch"), ("upload", "PUT", "/storage/(?P<oid>.+)"),
+    ("verify", "POST", "/storage-verify"), ("commits", "GET", REPO + "/commits/(?P<revision>.+)"), ("commit", "POST", REPO + "/commit/(?P<revision>.+)"),
+    ("tree", "GET", REPO + "/tree/(?P<revision>[^/]+)(/(?P<path>.+))?"), ("discussions", "GET", REPO + "/discussions"), ("xet", "GET", REPO + "/xet-write-token/.+"),
+    ("download", "GET", "/" + NAME + r"/resolve/(?P<revision>[^/]+)/(?P<path>.+)"), ("head", "HEAD", "/" + NAME + r"/resolve/(?P<revision>[^/]+)/(?P<path>.+)")]]
 NEEDS_A_TOKEN = {"whoami", "create", "delete", "access", "branch", "preupload", "batch", "commit"}
+
+FIRST_PAGE = {"README.md": b"---\nsdk: static\n---\n", "index.html": b"<!doctype html>", "style.css": b"body {}"}
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Fault:
 @dataclass
 class Repository:
     private: bool = False
+    sdk: str = "static"  # of a Space
     refs: dict = field(default_factory=dict)  # ref -> list of commits: (id, title, {path: bytes}), the newest last
 
 
@@ -73,10 +77,10 @@ class HubServer:
         commits.append((hashlib.sha1(f"{repo}{ref}{title}{len(commits)}".encode()).hexdigest(), title, {path: content for path, content in {**(commits[-1][2] if commits else {}), **files}.items() if path not in gone}))
         return commits[-1][0]
 
-    def create(self, repo, private=False, **files):
-        "A repository with its first commit, and another one when there are files"
-        self.repositories[repo] = Repository(private)
-        self.add(repo, "main", "initial commit", {".gitattributes": b"*.safetensors filter=lfs\n"})
+    def create(self, repo, private=False, sdk="static", **files):
+        "A repository with its first commit, in which a Space has the Hub's own page, and another one when there are files"
+        self.repositories[repo] = Repository(private, sdk)
+        self.add(repo, "main", "initial commit", {".gitattributes": b"*.safetensors filter=lfs\n", **(FIRST_PAGE if repo.startswith("spaces/") else {})})
         if files: self.add(repo, "main", "files", files)
 
     def pushed(self, repo, ref="main"):
@@ -132,8 +136,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         spaces = {self.user: "admin", **dict(MEMBERS.get(self.user, []))}
         if repo:
             self.repository = self.hub.repositories.get(repo)
-            if not self.repository or (self.repository.private and repo.split("/")[0] not in spaces): raise Refused(404, "Repository not found", {"X-Error-Code": "RepoNotFound"})
-            self.can_write = self.role == "write" and spaces.get(repo.split("/")[0]) in ("admin", "write") or self.role == "fineGrained" and token == "hf_fine" and repo.startswith("casey/")
+            if not self.repository or (self.repository.private and repo.split("/")[-2] not in spaces): raise Refused(404, "Repository not found", {"X-Error-Code": "RepoNotFound"})
+            self.can_write = self.role == "write" and spaces.get(repo.split("/")[-2]) in ("admin", "write") or self.role == "fineGrained" and token == "hf_fine" and repo.removeprefix("spaces/").startswith("casey/")
         content = getattr(self, f"on_{self.step}")(body, repo=repo, revision=revision or "main", **found)
         return content if isinstance(content, tuple) else (json.dumps(content).encode(), {})
 
@@ -155,11 +159,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_create(self, body, **found):
         wanted = json.loads(body)
-        repo = f"{wanted.get('organization') or self.user}/{wanted['name']}"
+        repo = f"{'spaces/' if wanted.get('type') == 'space' else ''}{wanted.get('organization') or self.user}/{wanted['name']}"
         if self.role == "read": raise Refused(403, "You don't have the rights to create a model under this namespace")
         if self.hub.meanwhile: self.hub.meanwhile("create")
         if repo in self.hub.repositories: raise Refused(409, "You already created this model repo", url=f"{self.hub.address}/{repo}")
-        self.hub.create(repo, private=wanted.get("visibility") == "private" or wanted.get("private", False))
+        self.hub.create(repo, private=wanted.get("visibility") == "private" or wanted.get("private", False), sdk=wanted.get("sdk"))
         return {"url": f"{self.hub.address}/{repo}"}
 
     def on_delete(self, body, **found):
@@ -183,7 +187,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_info(self, body, repo, revision):
         commits = self.commits(revision)
-        return {"_id": "1", "id": repo, "modelId": repo, "private": self.repository.private, "sha": commits[-1][0], "siblings": [{"rfilename": path, "size": len(content)} for path, content in commits[-1][2].items()], "tags": []}
+        name = repo.removeprefix("spaces/")
+        about = {"modelId": name} if name == repo else {"sdk": self.repository.sdk}
+        return {"_id": "1", "id": name, **about, "private": self.repository.private, "sha": commits[-1][0], "siblings": [{"rfilename": path, "size": len(content)} for path, content in commits[-1][2].items()], "tags": []}
 
     def on_branch(self, body, repo, revision):
         if not self.can_write: raise Refused(403, "no write access")

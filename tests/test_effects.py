@@ -92,7 +92,7 @@ VARIANTS = {
     "page": {"model": ["model", "--output-dir", "out"], "--output-dir": ("--output-dir", "tiny"), "--title": ("--title", "Moods"), "--revision": ("--revision", "main")},
     "serve": {"model": ["frozen", "--port", "38613"], "--host": ("--host", "localhost"), "--port": ("--port", "38614"), "--revision": ("--revision", "main")},
     "inspect": {"model": ["frozen"], "--revision": ("--revision", "main")},
-    "push": {"model": ["tuned", "casey/moods", "--dry-run"], "name": ["model", "no name", "--dry-run"], "--private": ("--private",), "--revision": ("--revision", "other"), "--create-pr": ("--create-pr",), "--yes": None, "--dry-run": None},
+    "push": {"model": ["tuned", "casey/moods", "--dry-run"], "name": ["model", "no name", "--dry-run"], "--private": ("--private",), "--revision": ("--revision", "other"), "--create-pr": ("--create-pr",), "--space": ("--space",), "--yes": None, "--dry-run": None},
 }
 ELSEWHERE = {("push", "--yes"): "tests/test_hub.py answers no to the question, and pushes with --yes", ("push", "--dry-run"): "tests/test_hub.py counts the commits of both"}
 

@@ -10,6 +10,7 @@ from conftest import ROWS, call
 from hub_server import Fault, HubServer
 
 from emotion_nbdev.foundations.core import InputError
+from emotion_nbdev.production.page import page_card
 from emotion_nbdev.production.push import DoubtError, PushError, check_access, plan_push, push
 
 CARD = "---\nlicense: apache-2.0\npipeline_tag: text-classification\n---\n# Moods\n\nAnger, joy or sadness.\n"
@@ -136,6 +137,67 @@ def test_a_graph_to_fear_is_told_by_inspect_and_refused_by_push(why, hub, folder
         assert looked.exit_code == 1 and f"refused: its model.onnx {why}; delete it, or export the model again" in looked.stdout.splitlines(), looked.stdout
         assert pushed.exit_code == 2 and not hub.steps
         assert pushed.stderr == f"Error: {folder}/model.onnx {why}, so nobody would run it. Delete it, or make it again with: emotion-nbdev export {folder}\n"
+
+
+@pytest.fixture
+def page(tmp_path):
+    "A folder that looks like a page, with one large file"
+    made = tmp_path/"my-page"
+    (made/"vendor").mkdir(parents=True)
+    for name in ("index.html", "page.json", "worker.js", "tokenizer.json"): (made/name).write_text(f'"{name}"')
+    (made/"README.md").write_text(page_card("Mood?"))
+    (made/"model.onnx").write_bytes(graph(None))
+    (made/"vendor"/"onnxruntime.wasm").write_bytes(bytes(range(250))*80)
+    return made
+
+
+def test_a_page_becomes_a_static_space(hub, page, command):
+    shown = command("push", page, "casey/moods", "--space", "--private", "--dry-run")
+    assert shown.exit_code == 0 and not hub.repositories, shown.stderr
+    assert "casey/moods, static Space, branch main, private: 7 files" in shown.stderr and "whoever may open the page gets the model" in shown.stderr
+    before = contents(page)
+    done = command("push", page, "casey/moods", "--space", "--private", "--yes")
+    assert done.exit_code == 0 and done.stdout == f"{hub.address}/spaces/casey/moods\n", done.stderr
+    commit, = hub.pushed("spaces/casey/moods")
+    assert commit[1] == "Upload page" and set(commit[2]) == {".gitattributes", "style.css", *before} and before.items() <= commit[2].items() and contents(page) == before
+    assert list(hub.repositories) == ["spaces/casey/moods"] and hub.repositories["spaces/casey/moods"].private and hub.repositories["spaces/casey/moods"].sdk == "static"
+    assert hub.steps.count("upload") == 1 and hub.steps.count("download") == 7
+    again = command("push", page, "casey/moods", "--space", "--yes")
+    assert again.exit_code == 0 and "the same. On the Hub only, and staying there: style.css." in again.stderr and len(hub.pushed("spaces/casey/moods")) == 1
+    assert "hf_writer" not in shown.output + done.output + again.output
+
+
+@pytest.mark.parametrize("step", ["create", "branch", "preupload", "commit", "download"])
+def test_a_space_waits_for_what_passes(hub, page, step):
+    hub.faults = [Fault(step, "lost")]
+    plan = plan_push(page, "casey/moods", revision="v2", space=True)
+    assert push(plan, page) == f"{hub.address}/spaces/casey/moods/tree/v2" and hub.faults[0].times == 0
+    commit, = hub.pushed("spaces/casey/moods", "v2")
+    assert contents(page).items() <= commit[2].items()
+
+
+def test_a_space_of_others_is_changed_by_a_proposal(hub, page):
+    hub.create("spaces/robin/moods", **{"vendor/own.js": b"x"})
+    plan = plan_push(page, "robin/moods", create_pr=True, space=True)
+    assert push(plan, page) == push(plan, page) == f"{hub.address}/spaces/robin/moods/discussions/1"
+    assert hub.pushed("spaces/robin/moods", "refs/pr/1")[-1][2]["vendor/own.js"] == b"x" and list(hub.repositories) == ["spaces/robin/moods"]
+
+
+def test_what_becomes_no_space(hub, page, folder):
+    def line(*given, **settings):
+        with pytest.raises(InputError) as caught: plan_push(*given, **settings)
+        return str(caught.value)
+    assert line(folder, "casey/moods", space=True) == f"{folder} holds no page. Make one with: emotion-nbdev page MODEL --output-dir my-page, and give that folder."
+    assert line(page, "casey/moods").endswith("Give the folder of a saved model. For the page that it holds, add --space.")
+    hub.create("spaces/casey/moods", sdk="gradio")
+    assert "casey/moods is a Space that runs gradio" in refused(plan_push(page, "casey/moods", space=True), page)
+    hub.create("spaces/casey/open")
+    assert f"Make it private at {hub.address}/spaces/casey/open/settings" in refused(plan_push(page, "casey/open", private=True, space=True), page)
+    assert not hub.pushed("spaces/casey/moods") and not hub.pushed("spaces/casey/open")
+    (page/"model.onnx").write_bytes(graph(GRAPHS[0]))
+    assert line(page, "casey/moods", space=True).endswith("so nobody would run it. Make the page again, from a model that you trust.")
+    (page/"README.md").write_text(CARD)
+    assert line(page, "casey/moods", space=True) == f"{page}/README.md: its head lacks the line sdk: static. Make the page again."
 
 
 def test_a_proposal_takes_away_too(hub, folder):

@@ -52,7 +52,7 @@ from emotion_nbdev.production.endpoint import serve, ServedModel
 from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import graph_batches, load_classifier, OnnxClassifier, write_graph
 from emotion_nbdev.production.page import write_page
-from emotion_nbdev.production.push import find_repository
+from emotion_nbdev.production.push import Plan, find_repository
 from emotion_nbdev.production.trust import Careful, careful, make_trust
 from emotion_nbdev.projection import hover_plot, plot_density_by_class
 from emotion_nbdev.tokenization import encode
@@ -506,7 +506,7 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (OnnxClassifier.load, lambda c, **more: OnnxClassifier.load(c.tuned, **more).classes_, dict(revision="v1")),
     (load_classifier, lambda c, **more: type(load_classifier(c.tuned, **more)).__name__, dict(revision="v1")),
     (write_page, lambda c, **more: write_page(c.tuned, c.new(), **more).is_dir(), dict(revision="v1")),
-    (find_repository, lambda c, **more: (api := MagicMock(), find_repository(api, "casey/moods", **more), api.model_info.call_args)[2], dict(revision="next")),
+    (find_repository, lambda c, **more: (api := MagicMock(), find_repository(api, Plan("casey/moods", ()), **more), api.repo_info.call_args)[2], dict(revision="next")),
     (shifted, lambda c, **more: shifted(FineTunedClassifier.load(c.tuned), **more).predict_proba(c.texts), dict(lost=[1., 0., 0.])),
     (ServedModel, lambda c, **more: ServedModel(c.model, **more).classes, dict(revision="v1")),
     (serve, lambda c, **more: serving(c, **more), dict(revision="v1")),

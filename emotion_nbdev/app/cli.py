@@ -411,6 +411,7 @@ _EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(lines) for name, lines in {
     "push": (
         "emotion-nbdev push my-run/model casey/moods --private",
         "emotion-nbdev push my-run/model casey/moods --dry-run",
+        "emotion-nbdev push my-page casey/mood-page --space",
     ),
 }.items()}  # command -> what stands below its options
 _TRICKS_THERE = "".join(
@@ -1310,8 +1311,9 @@ def _inspect(
 # %% ../../nbs/app/03_cli.ipynb #75b9589b
 @app.command("push", epilog=_EXAMPLES["push"])
 def _push(
-    model:_argument(Path, help="folder of a saved model"),
+    model:_argument(Path, help="folder of a saved model, or, with --space, of a page"),
     name:_argument(str, help="its name on the Hub, as user/name or organisation/name"),
+    space:_option(bool, "--space", help="make a static Space of a page") = False,
     private:_option(bool, "--private", help="a new repository is private") = False,
     revision:_option(Optional[str], help=(
         "branch to upload to; made where it is missing")) = None,
@@ -1319,19 +1321,19 @@ def _push(
     dry_run:_option(bool, "--dry-run", help="show the plan, check access, and stop") = False,
     yes:_option(bool, "--yes", help="do not ask before uploading") = False,
 ):
-    "Upload a saved model to the Hub in one commit, read it back and print its address."
+    "Upload a saved model, or a page, to the Hub in one commit, read it back, print its address."
     with _manners():
         from emotion_nbdev.production.card import address_card
         from emotion_nbdev.production.push import check_access, plan_push
         from emotion_nbdev.production.push import push as upload
-        plan = plan_push(model, name, revision, private, create_pr)
+        plan = plan_push(model, name, revision, private, create_pr, space)
         _say(str(plan), err=True)
         target = check_access(plan)
         _say(str(target), err=True)
         if dry_run: return
         if not (yes or typer.confirm("Upload?", err=True)): raise typer.Exit(1)
-        address_card(model, name)
-        plan = plan_push(model, name, revision, private, create_pr)
+        if not space: address_card(model, name)
+        plan = plan_push(model, name, revision, private, create_pr, space)
         _say(upload(plan, model, target))
 
 # %% ../../nbs/app/03_cli.ipynb #078b891b
