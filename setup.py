@@ -24,7 +24,7 @@ setup(
     include_package_data=True,
     python_requires=">="+cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("embedded", "onnx", "page", "serve", "openvino", "improve", "dev")},
+    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("embedded", "onnx", "page", "serve", "scale", "openvino", "improve", "dev")},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

@@ -1,9 +1,11 @@
 """The endpoint as clients meet it: a process of its own on loopback, asked by real clients, the hostile and the patient ones.
 
 `python benchmarks/serve.py` asks it longer: 64 clients for 30 seconds, and 50,000 requests for its memory."""
-import re, shutil, signal, socket, subprocess, sys, time
+import json, re, shutil, signal, socket, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
 
 import httpx
 import psutil
@@ -103,12 +105,11 @@ def answered(route, answer, order):
 ROUTES = ("/predict", "/classify", "/v1/systemone")
 
 
-def test_many_clients_get_what_python_says_and_memory_stays(server, expected):
-    address, process = server
+def many_clients(address, expected, seconds):
+    "How many requests sixteen clients sent in that time; each was answered rightly"
     order = list(httpx.get(f"{address}/info").json()["model_type"]["classifier"]["id2label"].values())
-    texts = list(expected)
-    def client(number, until):
-        "How many requests it sent; each was answered rightly"
+    texts, until = list(expected), time.monotonic() + seconds
+    def client(number):
         sent = 0
         with httpx.Client(base_url=address, timeout=20) as connection:
             while time.monotonic() < until:
@@ -120,19 +121,51 @@ def test_many_clients_get_what_python_says_and_memory_stays(server, expected):
                 assert len(found) == len(chosen) and all(row == pytest.approx(expected[text], abs=1e-6) for row, text in zip(found, chosen))
                 sent += 1
         return sent
-    def sixteen(seconds):
-        until = time.monotonic() + seconds
-        with ThreadPoolExecutor(16) as pool:
-            return sum(pool.map(client, range(16), [until] * 16))
-    def counted():
-        return sum(float(line.split()[-1]) for line in httpx.get(f"{address}/metrics").text.splitlines() if re.match(r'emotion_nbdev_requests_total\{route="/(predict|classify|v1/systemone)",status="200"', line))
-    sixteen(.6)
-    before, memory = counted(), psutil.Process(process.pid).memory_info().rss
-    sent = sixteen(3)
-    assert sent > 100 and counted() - before == sent
+    with ThreadPoolExecutor(16) as pool:
+        return sum(pool.map(client, range(16)))
+
+
+def counted(address):
+    "How many requests for texts it has answered"
+    return sum(float(line.split()[-1]) for line in httpx.get(f"{address}/metrics").text.splitlines() if re.match(r'emotion_nbdev_requests_total\{route="/(predict|classify|v1/systemone)",status="200"', line))
+
+
+def test_many_clients_get_what_python_says_and_memory_stays(server, expected):
+    address, process = server
+    many_clients(address, expected, .6)
+    before, memory = counted(address), psutil.Process(process.pid).memory_info().rss
+    sent = many_clients(address, expected, 3)
+    assert sent > 100 and counted(address) - before == sent
     assert psutil.Process(process.pid).memory_info().rss - memory < 8e6
     batches = httpx.get(f"{address}/metrics").text
     assert float(re.search(r"batch_texts_count (\S+)", batches)[1]) < .8 * float(re.search(r"batch_texts_sum (\S+)", batches)[1])  # they did share runs
+
+
+@pytest.mark.skipif(not find_spec("ray"), reason="two replicas need Ray: pip install 'emotion-nbdev[scale]'")
+def test_two_replicas_answer_the_same_clients(model, expected, tmp_path):
+    "The recipe of the page, word for word but for the port"
+    cells = json.loads((Path(__file__).parents[1]/"nbs"/"how_to"/"09_serve.ipynb").read_text())["cells"]
+    recipe, = re.findall(r"```python\n(.*?)```", "".join("".join(cell["source"]) for cell in cells), re.DOTALL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path/"scale.py").write_text(recipe.replace("8080", str(port)))
+    address = f"http://127.0.0.1:{port}"
+    with open(tmp_path/"log.txt", "w+") as told, subprocess.Popen([sys.executable, tmp_path/"scale.py"], cwd=model.parent, stdout=told, stderr=told) as driver:
+        try:
+            for _ in range(120):
+                with suppress(httpx.TransportError):
+                    if httpx.get(f"{address}/health").status_code == 200:
+                        break
+                assert driver.poll() is None, (tmp_path/"log.txt").read_text()
+                time.sleep(.5)
+            sent = many_clients(address, expected, 3)
+            shares = {counted(address) for _ in range(60)}  # of whichever replica is asked
+            assert sent > 100 and 0 not in shares and {sent - share for share in shares} == shares, (sent, shares)
+            heard = [connection.laddr.ip for each in [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)] for connection in each.net_connections("inet") if connection.status == "LISTEN"]
+            assert sum(not ip.endswith("127.0.0.1") for ip in heard) == 2, heard  # of the replicas, as the page says
+        finally:
+            driver.send_signal(signal.SIGINT)
+            driver.wait(30)
 
 
 def test_a_graph_answers_without_torch(model):
