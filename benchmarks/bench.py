@@ -1,5 +1,7 @@
 "How fast this package is, beside the chapter's own way and its peers: `make bench`."
 import gc, json, os, statistics, subprocess, sys, tempfile, threading, time
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.update(
@@ -29,6 +31,8 @@ from emotion_nbdev.tokenization import load_tokenizer
 HERE = Path(__file__).parent
 DEVICE = best_device()
 BFLOAT16 = native_bfloat16(DEVICE)
+DTYPES = {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if BFLOAT16 else {})
+SIZES = (32, 64, 128) if DEVICE.type == "cpu" else (64, 256, 1024)  # batches of the peers
 
 
 class Peak:
@@ -50,18 +54,49 @@ class Peak:
 
 
 def timed(variant):
-    "(seconds, result, peak MiB) of one call; a variant may return its own `(seconds, result)`"
+    "(seconds, result, peak MiB) of one call; a variant may return its own, all or the first two"
     gc.collect()
     with Peak() as memory:
         started = time.perf_counter()
         result = variant()
         took = time.perf_counter() - started
     if isinstance(result, tuple):
-        took, result = result
+        took, result, *peak = result
+        return took, result, *(peak or [memory.peak])
     return took, result, memory.peak
 
 
-def interleaved(variants, rounds):
+STEADY = .15  # a run counts where the control varies by less
+CONTROL = torch.randn(1024, 1024)
+
+
+def control():
+    "Seconds of a fixed piece of work: the median of some matrix products"
+    seconds = []
+    for _ in range(15):
+        started = time.perf_counter()
+        CONTROL @ CONTROL
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def interleaved(variants, rounds, tries=3):
+    "As `once_interleaved`; again where the machine was disturbed, which the control shows"
+    for left in reversed(range(tries)):
+        controls = [control()]
+        measured = once_interleaved(variants, rounds, controls)
+        spread = max(controls) / min(controls) - 1
+        CONTROLS.append(round(spread, 3))
+        if spread < STEADY:
+            return measured
+        print(f"  disturbed: the control varies by {spread:.0%}; {left} more tries", file=sys.stderr)
+    return measured
+
+
+CONTROLS = []  # by how much it varied, task by task
+
+
+def once_interleaved(variants, rounds, controls):
     "Each variant once a round, in turn: name -> (seconds of each round, last result, peak MiB)"
     seconds, results, peaks = {name: [] for name in variants}, {}, {}
     for number in range(rounds):
@@ -69,7 +104,8 @@ def interleaved(variants, rounds):
             took, results[name], peak = timed(variant)
             seconds[name].append(took)
             peaks[name] = max(peak, peaks.get(name, 0))
-            print(f"  round {number + 1} of {rounds}: {name:32} {took:8.3f} s", file=sys.stderr)
+            print(f"  round {number + 1} of {rounds}: {name:40} {took:8.3f} s", file=sys.stderr)
+        controls.append(control())
     return {name: (seconds[name], results[name], peaks[name]) for name in variants}
 
 
@@ -169,30 +205,100 @@ def chapter_features(checkpoint, texts, padded):
     return run, model.config
 
 
-def peer_features(checkpoint, texts):
-    "Name -> variant of the peers, in float32"
-    pipe = pipeline(
-        "feature-extraction", model=str(checkpoint), tokenizer=load_tokenizer(), device=DEVICE)
-    def piped():
-        return np.stack([np.asarray(states)[0].mean(0) for states in pipe(texts, batch_size=1)])
-    variants = {"pipeline-1": piped}
+def piped_features(checkpoint, texts):
+    "Name -> variant of the pipeline, one text at a time: with more it pools the padding, too"
+    def variant(dtype):
+        pipe = pipeline("feature-extraction", model=str(checkpoint), dtype=dtype,
+                        tokenizer=load_tokenizer(), device=DEVICE)
+        return lambda: np.stack([
+            np.asarray(states)[0].mean(0) for states in pipe(texts, batch_size=1)])
+    return {f"pipeline-{name}-1": variant(dtype) for name, dtype in DTYPES.items()}
+
+
+def peers_python():
+    "The Python of the peers' environment, made where it is missing; None where it cannot be"
+    if DEVICE.type != "cpu":
+        return sys.executable if find_spec("sentence_transformers") else None
+    folder = HERE.parent/".peers"
+    python, installed = folder/"bin/python", folder/".installed"
+    if installed.exists():
+        return python
+    pip = [python, "-m", "pip"]
+    commands = [
+        [sys.executable, "-m", "venv", folder],
+        [*pip, "install", "--quiet", "--requirement", HERE/"peers.txt"],
+        [*pip, "uninstall", "--quiet", "--yes", "torchvision"],  # of another torch; not needed
+    ]
     try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
-        print("sentence-transformers is not installed: left out", file=sys.stderr)
-        return variants
-    sentences = SentenceTransformer(str(checkpoint), device=str(DEVICE))
-    def encoded(size):
-        return lambda: sentences.encode(texts, batch_size=size, show_progress_bar=False)
-    return variants | {f"sentence-transformers-{size}": encoded(size) for size in (32, 64, 128)}
+        for command in commands:
+            subprocess.run(command, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"peers are left out: {error}", file=sys.stderr)
+        return None
+    installed.touch()
+    return python
+
+
+class Peer:
+    "A process of peers.py; an OSError where it does not start"
+    def __init__(self, python, backend, checkpoint, texts, folder):
+        self.vectors = Path(folder)/f"{backend}.npy"
+        self.process = subprocess.Popen(
+            [python, HERE/"peers.py", backend], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        asked = dict(checkpoint=str(checkpoint), texts=texts, device=str(DEVICE),
+                     vectors=str(self.vectors))
+        threading.Thread(target=self.read, daemon=True).start()
+        try:
+            ready = self.ask(json.dumps(asked))
+        except BrokenPipeError:
+            ready = None
+        if ready != "ready":
+            self.process.wait()
+            raise OSError(self.said)
+
+    def read(self):
+        "Its last words, which name the reason when it does not start"
+        self.said = ""
+        for line in self.process.stderr:
+            self.said = line.strip() or self.said
+
+    def ask(self, line):
+        print(line, file=self.process.stdin, flush=True)
+        return self.process.stdout.readline().strip()
+
+    def encode(self, size):
+        "(seconds, vectors, peak MiB)"
+        seconds, peak = map(float, self.ask(size).split())
+        return seconds, np.load(self.vectors), peak
+
+
+@contextmanager
+def peer_features(checkpoint, texts, scratch):
+    "Name -> variant of the peers, each in its best documented settings"
+    python, peers = peers_python(), {}
+    backends = ["float32"] + ["bfloat16"] * BFLOAT16
+    if DEVICE.type == "cpu":
+        backends += ["openvino", "openvino-float32", "onnx"]
+    for backend in backends if python else []:
+        try:
+            peers[backend] = Peer(python, backend, checkpoint, texts, scratch)
+        except OSError as error:
+            print(f"sentence-transformers, {backend}: left out ({error})", file=sys.stderr)
+    def variant(peer, size):
+        return lambda: peer.encode(size)
+    yield {f"sentence-transformers-{backend}-{size}": variant(peer, size)
+           for backend, peer in peers.items() for size in SIZES}
+    for peer in peers.values():
+        peer.process.stdin.close()
+        peer.process.wait()
 
 
 def our_extractors(checkpoint):
     "Name -> fitted extractor, for each dtype and engine that this machine has"
     ours = {}
-    for dtype in ("bfloat16", "float32"):
-        if dtype == "float32" or BFLOAT16:
-            ours[f"ours-{dtype}"] = FeatureExtractor(checkpoint, dtype=dtype, cache=False).fit()
+    for dtype in reversed(DTYPES):
+        ours[f"ours-{dtype}"] = FeatureExtractor(checkpoint, dtype=dtype, cache=False).fit()
     if DEVICE.type != "cpu":
         return ours
     graphs = {"onnx-float32": dict(engine="onnxruntime", dtype="float32"),
@@ -204,19 +310,22 @@ def our_extractors(checkpoint):
     return ours
 
 
-def features_task(checkpoint, texts, padded, rounds):
+def features_task(checkpoint, texts, padded, rounds, scratch):
     "(rows, operations a second of matrix products by dtype)"
     chapter, config = chapter_features(checkpoint, texts, padded)
     ours = our_extractors(checkpoint)
-    variants = {"chapter": chapter, **peer_features(checkpoint, texts)}
-    for name, extractor in ours.items():
-        extractor.transform(texts[:64])  # the first call in a process is slower
-        variants[name] = lambda extractor=extractor: extractor.transform(texts)
-    measured = interleaved(variants, rounds)
+    with peer_features(checkpoint, texts, scratch) as peers:
+        variants = {"chapter": chapter, **piped_features(checkpoint, texts), **peers}
+        for name, extractor in ours.items():
+            extractor.transform(texts[:64])  # the first call in a process is slower
+            variants[name] = lambda extractor=extractor: extractor.transform(texts)
+        measured = interleaved(variants, rounds)
     work = useful_operations([len(ids) for ids in load_tokenizer()(texts)["input_ids"]], config)
     peaks = {"bfloat16": matmul_peak(torch.bfloat16), "float32": matmul_peak(torch.float32)}
     def share(name, seconds):
-        return round(work / seconds / peaks["bfloat16" if "bfloat16" in name else "float32"], 3)
+        lower = BFLOAT16 and (
+            "bfloat16" in name or "transformers-openvino-" in name and "float32" not in name)
+        return round(work / seconds / peaks["bfloat16" if lower else "float32"], 3)
     agreement = worst_cosine(measured["ours-float32"][1])
     rows = rows_of("features", measured, len(texts), agreement, share)
     best = ours["ours-bfloat16" if BFLOAT16 else "ours-float32"]
@@ -279,20 +388,21 @@ def train_task(checkpoint, texts, labels, names, padded, rounds):
                                      arguments_in(folder), collator, padded, light)
         return run
 
-    def trainer(few, collator=DataCollatorWithPadding, padded=None, **settings):
+    def trainer(few, collator=DataCollatorWithPadding, padded=None, size=64, **settings):
         def arguments_in(folder):
             return TrainingArguments(
-                folder, num_train_epochs=2, per_device_train_batch_size=64, learning_rate=2e-5,
+                folder, num_train_epochs=2, per_device_train_batch_size=size, learning_rate=2e-5,
                 weight_decay=.01, report_to=[], disable_tqdm=True, save_strategy="no",
                 logging_strategy="no", use_cpu=DEVICE.type == "cpu",
                 dataloader_pin_memory=DEVICE.type != "cpu", **settings)
         return measured(few, arguments_in, collator, padded)
 
-    def ours(light):
+    def ours(light, size=32):
         def arguments_in(folder):
             hidden = AutoConfig.from_pretrained(checkpoint).hidden_size
-            steps = -(-len(texts) // 32)
-            return training_arguments(folder, steps, hidden, epochs=2, evaluate=False)
+            steps = -(-len(texts) // size)
+            return training_arguments(
+                folder, steps, hidden, epochs=2, batch_size=size, evaluate=False)
         return measured(False, arguments_in, light=light)
 
     grouped = dict(train_sampling_strategy="group_by_length")
@@ -301,16 +411,20 @@ def train_task(checkpoint, texts, labels, names, padded, rounds):
         "trainer-padded-by-batch": trainer(True),
         "trainer-grouped": trainer(False, **grouped),
         "trainer-grouped-bfloat16": trainer(False, **grouped, bf16=BFLOAT16),
+        "trainer-grouped-bfloat16-32": trainer(False, size=32, **grouped, bf16=BFLOAT16),
         "ours": ours(light=True),
         "ours-thorough": ours(light=False),
+        "ours-64": ours(light=True, size=64),
     }
+    if DEVICE.type != "cpu":
+        variants["ours-256"] = ours(light=True, size=256)
     return rows_of("fine-tuning, an epoch of 16,000", interleaved(variants, rounds), len(texts))
 
 
 def predict_task(folder, texts, rounds):
     "All texts at once"
-    pipe = pipeline("text-classification", model=str(folder), device=DEVICE)
-    def piped(size):
+    def piped(dtype, size):
+        pipe = pipeline("text-classification", model=str(folder), device=DEVICE, dtype=dtype)
         return lambda: np.array([answer["label"] for answer in pipe(texts, batch_size=size)])
     models = {"ours-float32": FineTunedClassifier.load(folder),
               "ours-onnx-float32": OnnxClassifier.load(folder)}
@@ -318,11 +432,12 @@ def predict_task(folder, texts, rounds):
         models["ours-bfloat16"] = FineTunedClassifier.load(folder, dtype="bfloat16")
     if BFLOAT16 and DEVICE.type == "cpu":
         models["ours-openvino-bfloat16"] = OnnxClassifier.load(folder, dtype="bfloat16")
-    variants = {f"pipeline-{size}": piped(size) for size in (1, 8, 64)}
+    variants = {f"pipeline-{name}-{size}": piped(dtype, size)
+                for name, dtype in DTYPES.items() for size in (1, 8, 64)}
     for name, model in models.items():
         variants[name] = lambda model=model: model.predict(texts)
     measured = interleaved(variants, rounds)
-    reference = measured["pipeline-1"][1]
+    reference = measured["pipeline-float32-1"][1]
     def agreement(labels):
         return float((labels == reference).mean())
     return rows_of("prediction, a batch", measured, len(texts), agreement)
@@ -411,7 +526,8 @@ def machine(texts, rounds, size, peaks):
         native_bfloat16=BFLOAT16, torch=torch.__version__,
         data="public dataset, training texts" if public else "embedded corpus",
         command=command + (f" SIZE={size}" if size != "embedded" else ""),
-        matmul_gflops={name: round(peak / 1e9) for name, peak in peaks.items()})
+        matmul_gflops={name: round(peak / 1e9) for name, peak in peaks.items()},
+        control_varies=CONTROLS, disturbed=max(CONTROLS) >= STEADY)
 
 
 def main(
@@ -440,7 +556,7 @@ def main(
         trained = train_task(  # first: it is sensitive to memory that others have used
             checkpoint, to_train["text"].tolist(), to_train["label"].tolist(), names, padded,
             min(rounds, 3))
-        rows, peaks = features_task(checkpoint, some, padded, rounds)
+        rows, peaks = features_task(checkpoint, some, padded, rounds, scratch)
         if size != "distilbert":
             fine_tuned(model, train, validation, names)
             rows += predict_task(model, some, rounds)
