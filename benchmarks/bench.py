@@ -67,22 +67,25 @@ def timed(variant):
 
 
 STEADY = .15  # a run counts where the control varies by less
-CONTROL = torch.randn(1024, 1024)
+CONTROL = torch.randn(1024, 1024, device=DEVICE)
+TRIES = 3 if DEVICE.type == "cpu" else 1
 
 
 def control():
     "Seconds of a fixed piece of work: the median of some matrix products"
     seconds = []
     for _ in range(15):
+        wait()
         started = time.perf_counter()
         CONTROL @ CONTROL
+        wait()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
 
 
-def interleaved(variants, rounds, tries=3):
+def interleaved(variants, rounds):
     "As `once_interleaved`; again where the machine was disturbed, which the control shows"
-    for left in reversed(range(tries)):
+    for left in reversed(range(TRIES)):
         controls = [control()]
         measured = once_interleaved(variants, rounds, controls)
         spread = max(controls) / min(controls) - 1

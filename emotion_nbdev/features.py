@@ -22,7 +22,7 @@ from emotion_nbdev.foundations.checkpoints import (
     EMBEDDED_CHECKPOINT, resolve_checkpoint,
 )
 from emotion_nbdev.foundations.compute import (
-    best_device, compute_dtype, computing, quiet_transformers,
+    best_device, compute_dtype, computing, quiet_transformers, tokens_at_once,
 )
 from .foundations.core import InputError, log
 from .foundations.texts import as_texts
@@ -184,7 +184,7 @@ class ExtractorSettings(BaseEstimator):
     def __init__(self,
         checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
         pooling:str="auto", # see choose_pooling
-        tokens_per_batch:int=None, # None: 2,048 in bfloat16, 1,024 in float32
+        tokens_per_batch:int=None, # None: see tokens_at_once
         dtype:str="auto", # see compute_dtype; features are float32 in any case
         cache:bool=True, # keep vectors for the next time, see cache_file
     ):
@@ -292,7 +292,8 @@ class FeatureExtractor(
 
     def _vectors(self, encoded):
         "Run the encoder: (texts, hidden)"
-        tokens = self.tokens_per_batch or (2048 if self.lower_ else 1024)
+        usual = tokens_at_once(self.model_.device, self.lower_)
+        tokens = self.tokens_per_batch or usual
         return encoder_vectors(
             self.model_, self.tokenizer_, encoded,
             self.pooling_, tokens, self.lower_)

@@ -30,7 +30,7 @@ from emotion_nbdev.foundations.checkpoints import (
 )
 from emotion_nbdev.foundations.compute import (
     best_device, compute_dtype, computing, native_bfloat16, own_random_state,
-    plain_attention, quiet_transformers,
+    plain_attention, quiet_transformers, tokens_at_once,
 )
 from .foundations.core import atomic_folder, InputError, log
 from .foundations.resume import claim_checkpoints, last_checkpoint
@@ -314,9 +314,11 @@ def head_inputs(
     encoded = {name: rows[name] for name in rows.column_names if name != "labels"}
     watching = layer.register_forward_pre_hook(
         lambda part, inputs: seen.extend(inputs))
-    with watching, computing(model, native_bfloat16(model.device)):
+    lower = native_bfloat16(model.device)
+    budget = tokens_at_once(model.device, lower)
+    with watching, computing(model, lower):
         for indices, *_ in encoder_batches(
-                model, tokenizer, encoded, 2048, "head"):
+                model, tokenizer, encoded, budget, "head"):
             (states,) = seen
             if states.ndim != 2:
                 return None
@@ -462,7 +464,7 @@ def class_probabilities(
     "The softmax of the logits, batch by batch"
     import torch
     lower = compute_dtype(dtype, model.device) == torch.bfloat16
-    budget = 2048 if lower else 1024  # tokens a batch
+    budget = tokens_at_once(model.device, lower)
     probabilities = np.empty((len(encoded["input_ids"]), len(columns)))
     with computing(model, lower):
         batches = encoder_batches(model, tokenizer, encoded, budget, "predicting")
