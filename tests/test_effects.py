@@ -1,7 +1,7 @@
 """Nothing is accepted and ignored: each option of each command changes what the command leaves, or is refused in one line; each parameter of a public function is read.
 
 The lists of options and functions are made from the program itself, so that a new one without its line below fails here by its name."""
-import ast, importlib, inspect, os, pkgutil, re, shutil, textwrap
+import ast, importlib, inspect, json, os, pkgutil, re, shutil, textwrap
 
 import pytest
 import typer
@@ -75,7 +75,7 @@ VARIANTS = {
     "check": DATA | {"--model": ("--model", "nowhere"), "--json": ("--json",)},
     "train": MAKING | {"--approach": ("--approach", "majority"), "--trick": ["--trick", "tfidf-every-sign", "--output-dir", "out", *FILES], "--seed": ["--approach", "tfidf", "--output-dir", "out", "--train-file", "train.csv", "--seed", "7"]},
     "run": MAKING | {"--train-file": ("--train-file", "none.csv"), "--validation-file": ("--validation-file", "none.csv"), "--test-file": ("--test-file", "none.csv"), "--max-train-samples": ("--max-train-samples", "1"),
-                     "--licence": ("--licence", "none"), "--language": ("--language", "german"), "--precision": ("--precision", "2")},
+                     "--licence": ("--licence", "none"), "--language": ("--language", "german"), "--precision": ("--precision", "2"), "--page": None},
     "predict": {"--model": ("--model", "frozen"), "texts": ("fine",), "--input": ("--input", "validation.csv"), "--output": ("--output", "out.csv"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "label"),
                 "--revision": ("--revision", "main"), "--dtype": ("--dtype", "auto"), "--abstain": ("--abstain",), "--at-least": ("--at-least", ".5"), "--sets": ("--sets", ".9"), "--explain": ["--model", "model", "fine", "--explain"]},
     "drift": {"--model": ("--model", "frozen"), "--input": ("--input", "other.csv"), "--columns": ("--columns", "a,b"), "--text-column": ("--text-column", "message"), "--revision": ("--revision", "main"), "--json": ("--json",)},
@@ -94,7 +94,7 @@ VARIANTS = {
     "inspect": {"model": ["frozen"], "--revision": ("--revision", "main")},
     "push": {"model": ["tuned", "casey/moods", "--dry-run"], "name": ["model", "no name", "--dry-run"], "--private": ("--private",), "--revision": ("--revision", "other"), "--create-pr": ("--create-pr",), "--space": ("--space",), "--yes": None, "--dry-run": None},
 }
-ELSEWHERE = {("push", "--yes"): "tests/test_hub.py answers no to the question, and pushes with --yes", ("push", "--dry-run"): "tests/test_hub.py counts the commits of both"}
+ELSEWHERE = {("run", "--page"): "the test of the report follows its link", ("push", "--yes"): "tests/test_hub.py answers no to the question, and pushes with --yes", ("push", "--dry-run"): "tests/test_hub.py counts the commits of both"}
 
 
 def options():
@@ -146,6 +146,16 @@ def test_each_option_has_its_effect_or_is_refused(name, option, outcome, plain):
     assert found != plain[name], f"{name} {option} changes nothing"
     if found[0] == 2 and plain[name][0] != 2:
         assert found[2].strip().count("\n") == 0 and found[2].startswith("Error: ") or "no validation split" in found[2], found[2]
+
+
+def test_the_report_of_a_run_leads_to_its_page(outcome, tmp_path):
+    "Here, where another run has warmed up all that it needs"
+    code, said, _, made = outcome("run", [*BASES["run"], "--page"])
+    assert code == 0 and "Page: out/page; serve it with: python -m http.server --directory out\n" in said
+    link, = re.findall(r'href="([^"]*)"', (tmp_path/"each"/"out"/"report.html").read_text(encoding="utf-8"))
+    assert link == "page/index.html" and (tmp_path/"each"/"out"/link).is_file()
+    told = json.loads(made["out/page/page.json"])
+    assert told["classes"] == sorted(ROWS) and "27 messages of its validation split" in told["about"]
 
 
 def modules():

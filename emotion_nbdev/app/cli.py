@@ -213,6 +213,9 @@ _MaxTrainSamples = _data(Optional[int], min=1, help=(
     "train on so many rows, drawn stratified by class"))
 _Resume = _option(bool, "--resume", help="go on with a fine-tuning that was interrupted")
 _Onnx = _option(bool, "--onnx", help="export the model as well, see `emotion-nbdev export`")
+_WithPage = _option(bool, "--page", help=(
+    "make a page of the fine-tuned model as well, to which the report leads, see "
+    "`emotion-nbdev page`"))
 _Revision = _option(Optional[str], help="branch, tag or commit of a model on the Hub")
 _Dtype = _option(Optional[str], help=(
     "of a transformer: float32, or auto: bfloat16 where the processor has it;"
@@ -374,6 +377,7 @@ _EXAMPLES = {name: "Examples:\n\n" + "\n\n".join(lines) for name, lines in {
         "emotion-nbdev run",
         "emotion-nbdev run --train-file train.csv --test-file test.csv --output-dir my-run",
         "emotion-nbdev run --train-file train.csv --output-dir my-run --resume",
+        "emotion-nbdev run --train-file train.csv --output-dir my-run --page",
     ),
     "predict": (
         'emotion-nbdev predict --model my-run/model "my order is lost AGAIN"',
@@ -543,6 +547,13 @@ def _write_cards(climb, folder, card, training):
         address = training.output_dir.name/place.relative_to(folder)
         card.write(place, approach, climb.rows, training.data, address)
 
+def _add_page(folder, model):
+    "A page of the model beside the report of a run, which leads there from now on"
+    from emotion_nbdev.app.report import link_page, PAGE
+    from emotion_nbdev.production.page import write_page
+    write_page(model, folder/PAGE)
+    link_page(folder)
+
 # %% ../../nbs/app/03_cli.ipynb #a3c57a70
 class _CardMaker:
     "The cards of models about to be trained; an `InputError` for an unknown licence or language"
@@ -593,7 +604,12 @@ def _show_run(
     _say(f"\nNew messages, labelled by {climb.best} (best macro-F1 on validation):")
     _show_answers(list(_NEW_MESSAGES), climb.classifiers[climb.best])
     _say(f"\nReport, figures and metrics: {output_dir}")
+    if (output_dir/"page").is_dir(): _say(_served(output_dir/"page", output_dir))
     _say(f"Model: {output_dir/'model'} ({climb.best}); the others: {output_dir/'models'}")
+
+def _served(page, root):
+    "Where a page is, and how to serve it"
+    return f"Page: {page}; serve it with: python -m http.server --directory {root}"
 
 def _say_data(data):
     "Log how many rows each split has, and the classes"
@@ -625,6 +641,7 @@ def _run(
     licence:_Licence = None,
     languages:_Languages = None,
     card_examples:_CardExamples = 0,
+    page:_WithPage = False,
 ):
     "Climb the ladder, and write the folder of a run"
     with _manners(), _collected_warnings() as notes:
@@ -633,7 +650,7 @@ def _run(
         from emotion_nbdev.foundations.core import keep_from_now_on, reserved
         from emotion_nbdev.foundations.texts import public_name
         _check_sources(preset, dataset, train_file, model)
-        if onnx: _require_exporter()
+        if onnx or page: _require_exporter()
         output_dir = output_dir or _free_name(resume)
         with reserved(output_dir):
             training = _Training(output_dir, preset, dataset, train_file, model, seed)
@@ -653,8 +670,9 @@ def _run(
                     training.data, climb, folder, public_name(training.checkpoint),
                     public_name(training.source), training.public(notes), seed)
                 _write_cards(climb, folder, card, training)
-                if onnx: _export_folder(_model_in(folder, climb, "fine-tuned"),
-                                        training.data["validation"])
+                if onnx or page: _export_folder(
+                    _model_in(folder, climb, "fine-tuned"), training.data["validation"])
+                if page: _add_page(folder, _model_in(folder, climb, "fine-tuned"))
         _show_run(climb, output_dir)
 
 # %% ../../nbs/app/03_cli.ipynb #92d15ed9
@@ -1258,7 +1276,7 @@ def _page(
     with _manners():
         from emotion_nbdev.production.page import write_page
         write_page(model, output_dir, title=title, revision=revision)
-        _say(f"Page: {output_dir}; serve it with: python -m http.server --directory {output_dir}")
+        _say(_served(output_dir, output_dir))
 
 # %% ../../nbs/app/03_cli.ipynb #92756505
 _EXAMPLES["serve"] = "Examples:\n\n" + "\n\n".join((
