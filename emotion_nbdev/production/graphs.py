@@ -322,7 +322,7 @@ def graph_batches(
     graph, # a RuntimeGraph or an OpenVinoGraph
     input_ids:list, # one list of token ids a text, unpadded
     pad_id:int=0, # fills up short rows; the attention mask hides it
-    tokens_per_batch:int=1024, # see length_sorted_batches
+    tokens_per_batch:int=512, # see length_sorted_batches
 ):
     "Run a graph over texts of similar length together; yields (indices of the texts, output)"
     from tqdm.auto import tqdm
