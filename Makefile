@@ -14,8 +14,8 @@ $(VENV)/.installed: constraints.txt settings.ini setup.py
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
 install: $(VENV)/.installed  ## make .venv and install the pinned versions
-run: install  ## from texts to a fine-tuned model, on the embedded corpus
-	"$(BIN)/emotion-nbdev" run
+run: install  ## from texts to a fine-tuned model, on the embedded corpus, and a page on which it answers
+	"$(BIN)/emotion-nbdev" run --page
 test: install  ## everything that proves the project
 	PATH="$(BIN):$$PATH" tools/check.sh
 bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3 SIZE=distilbert, or SERVE=1
@@ -28,7 +28,7 @@ notebooks: install  ## execute the notebooks in place and store their outputs
 	PATH="$(BIN):$$PATH" python tools/execute.py
 export: install  ## clean the notebooks, export the modules, write README.md
 	PATH="$(BIN):$$PATH"; export PATH; nbdev_clean && nbdev_export && python tools/readme.py
-docs: install  ## render the pages to _docs/ (with Quarto, or without it by tools/pages)
+docs: install  ## render the pages to _docs/ (with Quarto, or without it by tools/pages); after make run, its model answers on the first
 	PATH="$(BIN):$$PATH" python tools/docs.py
 preview: docs  ## render, then serve the pages on http://127.0.0.1:8000
 	"$(BIN)/python" -m http.server --bind 127.0.0.1 --directory _docs 8000

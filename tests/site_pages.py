@@ -28,7 +28,7 @@ def built() -> Path:
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     done = subprocess.run(
-        [sys.executable, "tools/docs.py", "--plain", "--dest", folder / "site"],
+        [sys.executable, "tools/docs.py", "--plain", "--dest", folder / "site", "--page", "none"],
         cwd=ROOT,
         capture_output=True,
         text=True,

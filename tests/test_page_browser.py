@@ -1,10 +1,12 @@
 "A model's page in a real browser: the answers of Python, no word to anybody, readable by all.  A machine without a browser says so."
-import csv, json, re, shutil
+import csv, functools, json, re, shutil, threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from conftest import ROWS, served
+import site_pages  # where tools are found
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if not CHROMIUM:
@@ -17,6 +19,7 @@ from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.production.artefacts import save
 from emotion_nbdev.production.graphs import OnnxClassifier, export_onnx
 from emotion_nbdev.production.page import write_page
+from pages.box import add_box
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 HOSTILE = '</script><script>document.title="taken"</script>'
@@ -312,6 +315,49 @@ def test_what_is_typed_while_it_loads_is_answered_once_it_can(browser, page):
         visitor.tab.wait_for_selector("#answer", state="visible")
         assert visitor.tab.is_hidden("#loading") and visitor.complaints == []
         visitor.tab.close()
+
+
+def test_it_answers_in_a_box_on_another_page(browser, page, tmp_path):
+    (tmp_path/"index.html").write_text('<!doctype html><title>docs</title><main><h2 id="three-doors">Doors</h2></main>')
+    assert add_box(tmp_path, page)
+    with served(tmp_path) as site:
+        visitor = Visitor(browser, site)
+        visitor.tab.goto(site)
+        visitor.tab.click("summary")
+        inside = visitor.tab.frame_locator("iframe")
+        inside.locator("#message").fill("we won")
+        inside.locator("#answer").wait_for()
+        assert visitor.complaints == []
+        visitor.tab.close()
+
+
+class Elsewhere(SimpleHTTPRequestHandler):
+    "A host that sends for its large files to another name of itself, which anybody may ask: as the storage of a Space may do"
+    def do_GET(self):
+        host, port = self.headers["Host"].split(":")
+        if not self.path.endswith((".onnx", ".wasm")) or host == "localhost": return super().do_GET()
+        self.send_response(302)
+        self.send_header("Location", f"http://localhost:{port}{self.path}")
+        self.end_headers()
+
+    def end_headers(self):
+        if self.headers["Host"].startswith("localhost"): self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+    def log_message(self, *given): pass
+
+
+def test_its_large_files_may_come_from_a_storage(browser, page):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Elsewhere, directory=str(page)))
+    threading.Thread(target=server.serve_forever, args=(.02,), daemon=True).start()
+    visitor = Visitor(browser, f"http://127.0.0.1:{server.server_port}/")
+    asked = []
+    visitor.tab.context.on("request", lambda request: asked.append(request.url))
+    visitor.come().verdict("we won")
+    assert sum("localhost" in url for url in asked) == 2
+    visitor.tab.close()
+    server.shutdown()
+    server.server_close()
 
 
 def test_of_many_classes_the_most_probable_are_shown(browser, tiny_checkpoint, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import pytest
 from markdown_it import MarkdownIt
@@ -25,6 +26,7 @@ from site_pages import (
 )
 
 from pages import book
+from pages.box import add_box
 from pages.filters import home, slug, wrap_signature
 
 BAD = """<html><head><title></title><script src="https://cdn.example/require.js"></script>
@@ -50,6 +52,10 @@ def none(found):
 
 def each(check):
     none([found for page, soup in pages().items() for found in check(page, soup)])
+
+
+def parse_file(path):
+    return parse(path.read_text(encoding="utf-8"))
 
 
 def site_files() -> set:
@@ -101,6 +107,35 @@ def test_the_links_of_the_readme_resolve():
         if wrong:
             found.append(f"{href}: {wrong}")
     none(found)
+
+
+def test_the_landing_page_shows_a_model_only_where_there_is_one(tmp_path):
+    landing = "index.html"
+    for name in (landing, "app/cli.html"):
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(built() / name, tmp_path / "site" / name)
+    assert not add_box(tmp_path / "site", tmp_path / "none") and not parse_file(
+        tmp_path / "site" / landing
+    ).find("iframe")
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_bytes(b"x" * 23_000_000)
+    assert add_box(tmp_path / "site", tmp_path / "page")
+    soup, files = parse_file(tmp_path / "site" / landing), site_files() | {"try/index.html"}
+    box = soup.find("details", class_="try")
+    assert box.iframe["title"] and box.iframe["data-src"] == box.a["href"]
+    assert not box.iframe.get("src")  # nothing is loaded before somebody opens the box
+    assert "23 MB" in box.get_text() and (tmp_path / "site" / box.a["href"]).is_file()
+    for check in (raw_markdown, untitled, doubled_ids):
+        assert check(landing, soup) == []
+    assert broken_links(landing, pages() | {landing: soup}, files) == []
+    assert foreign(landing, str(soup)) == []
+    (tmp_path / "quarto").mkdir()
+    (tmp_path / "quarto" / landing).write_text('<section id="three-doors" class="level2"><h2>')
+    add_box(tmp_path / "quarto", tmp_path / "page")
+    assert parse_file(tmp_path / "quarto" / landing).find("details", class_="try")
+    (tmp_path / "quarto" / landing).write_text("<h2>Doors</h2>")
+    with pytest.raises(SystemExit, match="should be there once"):
+        add_box(tmp_path / "quarto", tmp_path / "page")
 
 
 def test_no_raw_markdown():

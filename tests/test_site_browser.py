@@ -6,6 +6,8 @@ import pytest
 from conftest import served
 from site_pages import built, pages
 
+from pages.box import add_box
+
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
@@ -31,6 +33,10 @@ SAME = {
 BAD = """<!doctype html><html lang="en"><title>bad</title><main>
 <h1 style="color: #bbb; background: #fff">pale</h1><div style="width: 2000px">wide</div>
 <img src="https://elsewhere.example/a.png"><script>throw Error("broken")</script></main></html>"""
+PAGE = """<!doctype html><html lang="en"><meta name="color-scheme" content="light dark">
+<title>page</title><style>html { background: white; color: black }
+@media (prefers-color-scheme: dark) { html { background: black; color: white } }</style>
+<main><h1>Page</h1><label>Message <textarea></textarea></label></main></html>"""
 WHOLE = {"fine_tuning.html", "bad.html"}
 
 
@@ -141,3 +147,30 @@ def test_the_button_turns_the_light_off_and_the_choice_stays(visitor):
     visitor.tab.goto(visitor.site + "dataset.html")
     assert light != dark == visitor.tab.evaluate(colour)
     visitor.tab.evaluate("localStorage.clear()")
+
+
+def test_the_live_box_is_loaded_when_it_is_opened_and_can_be_used_by_all(browser, tmp_path):
+    shutil.copytree(built(), tmp_path / "site")
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text(PAGE)
+    add_box(tmp_path / "site", tmp_path / "page")
+    with served(tmp_path / "site") as site:
+        visitor = Visitor(browser, site)
+        asked = []
+        visitor.tab.on("request", lambda request: asked.append(request.url))
+        assert visitor.visit("index.html") == [] and not [url for url in asked if "/try/" in url]
+        visitor.tab.focus("details.try > summary")
+        visitor.tab.keyboard.press("Enter")
+        frame = visitor.tab.frame_locator("details.try iframe")
+        frame.locator("textarea").fill("we won")
+        assert asked.count(f"{site}try/index.html") == 1
+        for width in (390, 1400):
+            visitor.look("dark", width)
+            inside = visitor.tab.locator("details.try iframe").bounding_box()
+            assert 0 <= inside["x"] and inside["x"] + inside["width"] <= width, inside
+        visitor.audit(None, ALL)
+        ground = "getComputedStyle(document.documentElement).backgroundColor"
+        (inner,) = [each for each in visitor.tab.frames if each.url.endswith("try/index.html")]
+        dark = inner.evaluate(ground)
+        visitor.look("light", 1400)
+        assert inner.evaluate(ground) != dark and visitor.complaints == []

@@ -9,6 +9,7 @@ import yaml
 from fastcore.script import call_parse
 from nbdev.config import get_config
 
+from pages.box import add_box
 from pages.build import build, host, sections, write_beside
 from pages.filters import Filter
 
@@ -75,11 +76,15 @@ def with_quarto(dest: Path):
 def main(
     dest: str = "",  # the folder to write (default: _docs)
     plain: bool = False,  # without Quarto, even where there is one
+    page: str = "emotion-run/page",  # a model's page for the landing page, if there is one
 ):
     "Render the docs, and say how"
-    dest = Path(dest or Path(get_config().config_path) / "_docs")
-    if shutil.which("quarto") and not plain:
-        with_quarto(dest)
-        return print(f"rendered with Quarto: {dest / 'index.html'}")
-    build(dest)
-    print(f"rendered without Quarto: {dest / 'index.html'}")
+    root = Path(get_config().config_path)
+    dest = Path(dest or root / "_docs")
+    quarto = shutil.which("quarto") and not plain
+    (with_quarto if quarto else build)(dest)
+    print(f"rendered {'with' if quarto else 'without'} Quarto: {dest / 'index.html'}")
+    if add_box(dest, root / page):
+        print(f"the model of {page} answers on it")
+    else:
+        print(f"no {page}, which `make run` makes, so no model answers on it")
