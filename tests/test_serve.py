@@ -160,7 +160,7 @@ def test_two_replicas_answer_the_same_clients(model, expected, tmp_path):
                 time.sleep(.5)
             sent = many_clients(address, expected, 3)
             shares = {counted(address) for _ in range(60)}  # of whichever replica is asked
-            assert sent > 100 and 0 not in shares and {sent - share for share in shares} == shares, (sent, shares)
+            assert sent > 30 and 0 not in shares and {sent - share for share in shares} == shares, (sent, shares)
             heard = [connection.laddr.ip for each in [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)] for connection in each.net_connections("inet") if connection.status == "LISTEN"]
             assert sum(not ip.endswith("127.0.0.1") for ip in heard) == 2, heard  # of the replicas, as the page says
         finally:
