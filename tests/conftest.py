@@ -17,24 +17,49 @@ os.environ.setdefault("EMOTION_CACHE", tempfile.mkdtemp())  # features of tests 
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))  # where that server finds forked.py
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["forked"])
+READ_LATE = {"EMOTION_CACHE", "HF_TOKEN"}
 COMMAND = Path(sys.executable).parent/"emotion-nbdev"
 ROWS = {"anger": ["you charged me twice and hung up", "stop parking across my gate", "another lie from the same office"],
         "joy": ["we won in the last minute", "the cast is off and I can dance", "first salary and first sofa"],
         "sadness": ["the house is quiet without him", "nobody came to the party", "we sold her piano today"]}
 
 
+class Started:
+    "A command that is at work, in a process whose libraries are imported already; used like a Popen"
+    def __init__(self, *arguments, cwd, environment=None):
+        self.folder = tempfile.TemporaryDirectory()
+        self.paths = [Path(self.folder.name)/name for name in ("stdout", "stderr")]
+        arguments = list(map(str, arguments))
+        self.process = PROCESSES.Process(target=commanded, args=(arguments, str(cwd), environment or {}, list(map(str, self.paths))))
+        self.process.start()
+        self.pid, self.kill = self.process.pid, self.process.kill
+
+    def send_signal(self, number): os.kill(self.pid, number)
+
+    def poll(self): return self.process.exitcode
+
+    def wait(self, seconds=1500):
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "is still at work"
+        return self.process.exitcode
+
+    returncode = property(poll)
+
+    def said(self): return tuple(path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else "" for path in self.paths)
+
+    def communicate(self):
+        self.wait()
+        return self.said()
+
+
 def call(*arguments, cwd, **environment):
-    "Run the command line in a process of its own; one whose libraries are imported already, unless they have to see another environment"
+    "Run the command line in a process of its own; one whose libraries are imported already, unless they look at the environment while they are"
     arguments = list(map(str, arguments))
-    if environment:
+    if environment.keys() - READ_LATE:
         return subprocess.run([COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [str(Path(folder)/name) for name in ("stdout", "stderr")]
-        process = PROCESSES.Process(target=commanded, args=(arguments, str(cwd), paths))
-        process.start()
-        process.join(1500)
-        assert process.exitcode is not None, arguments
-        return subprocess.CompletedProcess(arguments, process.exitcode, *(Path(path).read_text(encoding="utf-8", errors="surrogateescape") for path in paths))
+    started = Started(*arguments, cwd=cwd, environment=environment)
+    stdout, stderr = started.communicate()
+    return subprocess.CompletedProcess(arguments, started.returncode, stdout, stderr)
 
 
 @pytest.fixture
@@ -71,7 +96,7 @@ def tiny_checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def full_run(tmp_path_factory):
-    "`emotion-nbdev run` on the embedded corpus, as `make run` does it: (folder of the run, finished process)"
+    "`emotion-nbdev run` on the embedded corpus: (folder of the run, finished process)"
     folder = tmp_path_factory.mktemp("full")
     return folder/"emotion-run", call("run", cwd=folder)
 

@@ -13,15 +13,16 @@ import transformers.models.bert.modeling_bert
 import transformers.trainer
 
 
-def commanded(arguments, folder, paths):
+def commanded(arguments, folder, environment, paths):
     "`emotion-nbdev ARGUMENTS` in a folder, with stdout and stderr into two files"
     from emotion_nbdev.app.cli import main
+    os.environ.update(environment)
     os.chdir(folder)
     for number, path in enumerate(paths, 1):
         file = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
     sys.stdin = open(os.devnull)
-    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8", errors="surrogateescape") for number in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", 1, encoding="utf-8", errors="surrogateescape") for number in (1, 2))
     sys.argv = ["emotion-nbdev", *arguments]
     try:
         main()

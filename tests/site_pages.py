@@ -1,6 +1,7 @@
 "The site, built once without Quarto into a temporary folder, and what can be wrong with a page."
 
 import atexit
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 from bs4 import BeautifulSoup
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -24,26 +26,38 @@ _raw = re.compile(r"\]\(|\*\*\w|\w\*\*|`[^`\n]+`|:::|@fig-|\[-?@\w|\$\$|\{[#.][\
 
 @cache
 def built() -> Path:
-    "The folder of the site"
-    folder = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    "The folder of the site, built once for all processes of a run of the tests"
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    folder = Path(tempfile.gettempdir(), f"site-{run}") if run else Path(tempfile.mkdtemp())
+    if not run:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "site").exists():
+            build(folder / "new")
+            (folder / "new").rename(folder / "site")
+    return folder / "site"
+
+
+def build(folder: Path):
     done = subprocess.run(
-        [sys.executable, "tools/docs.py", "--plain", "--dest", folder / "site", "--page", "none"],
+        [sys.executable, "tools/docs.py", "--plain", "--dest", folder, "--page", "none"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "site"
+
+
+def addresses() -> list[str]:
+    "Of all pages"
+    return sorted(fn.relative_to(built()).as_posix() for fn in built().rglob("*.html"))
 
 
 @cache
 def pages() -> dict:
     "Each page of the site, parsed: {address: soup}"
-    site = built()
     return {
-        fn.relative_to(site).as_posix(): parse(fn.read_text(encoding="utf-8"))
-        for fn in sorted(site.rglob("*.html"))
+        address: parse((built() / address).read_text(encoding="utf-8")) for address in addresses()
     }
 
 
@@ -51,12 +65,13 @@ def parse(html: str):
     return BeautifulSoup(html, "html.parser")
 
 
-def anchors(soup) -> set:
-    return {tag["id"] for tag in soup.find_all(id=True)}
+def places(soups: dict) -> dict:
+    "{address: ids on the page}"
+    return {page: {tag["id"] for tag in soup.find_all(id=True)} for page, soup in soups.items()}
 
 
-def broken_link(href: str, page: str, soups: dict, files: set) -> str:
-    "What is wrong with a link of `page`, or nothing"
+def broken_link(href: str, page: str, known: dict, files: set) -> str:
+    "What is wrong with a link of `page`, or nothing; `known`: see `places`"
     if href == HOST or href.startswith(HOST + "/"):
         target, anchor = urldefrag(href[len(HOST) :].lstrip("/") or "index.html")
     elif REPOSITORY.match(href):
@@ -71,15 +86,15 @@ def broken_link(href: str, page: str, soups: dict, files: set) -> str:
     target = unquote(target) or "index.html"
     if target not in files:
         return "no such page"
-    if anchor and target in soups and unquote(anchor) not in anchors(soups[target]):
+    if anchor and target in known and unquote(anchor) not in known[target]:
         return "no such place on the page"
     return ""
 
 
-def broken_links(page: str, soups: dict, files: set) -> list[str]:
+def broken_links(page: str, soup, known: dict, files: set) -> list[str]:
     "Links and anchors that lead nowhere"
-    tags = soups[page].find_all(["a", "link"], href=True)
-    found = [(tag["href"], broken_link(tag["href"], page, soups, files)) for tag in tags]
+    tags = soup.find_all(["a", "link"], href=True)
+    found = [(tag["href"], broken_link(tag["href"], page, known, files)) for tag in tags]
     return [f"{page}: {href}: {wrong}" for href, wrong in found if wrong]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import COMMAND, ROWS, call
+from conftest import COMMAND, ROWS, Started, call
 from emotion_nbdev.production.artefacts import inspect_model, load, save
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.app.ladder import APPROACHES, make_classifier
@@ -141,23 +141,24 @@ def digest(folder): return hashlib.sha256((Path(folder)/"model.safetensors").rea
 
 def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, csv_file, tiny_checkpoint):
     csv_file("train.csv", {label: [f"{text} {number} times" for number in range(40) for text in texts] for label, texts in ROWS.items()})
-    command = [COMMAND, "train", "--train-file", "train.csv", "--model", tiny_checkpoint, "--output-dir"]
-    whole = subprocess.run([*command, "whole"], cwd=tmp_path, capture_output=True, text=True)
+    command = "train", "--train-file", "train.csv", "--model", tiny_checkpoint, "--output-dir"
+    whole = call(*command, "whole", cwd=tmp_path)
     assert whole.returncode == 0 and not (tmp_path/".whole.unfinished").exists(), whole.stderr
-    again = subprocess.Popen([*command, "again"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    for line in again.stderr:
-        if "epoch 3 of" in line: break
+    again = Started(*command, "again", cwd=tmp_path)
+    while "epoch 3 of" not in again.said()[1]:
+        assert again.poll() is None, again.said()
+        time.sleep(.02)
     time.sleep(.15)
     again.send_signal(signal.SIGKILL); again.wait()
     left = sorted((tmp_path/".again.unfinished").glob("checkpoint-*"))
     assert 1 <= len(left) <= 3 and not (tmp_path/"again").exists()
     half = tmp_path/".again.unfinished"/"checkpoint-9999"
     half.mkdir(); (half/"model.safetensors").write_bytes(b"\x10\x00")
-    refused = subprocess.run([*command, "again"], cwd=tmp_path, capture_output=True, text=True)
+    refused = call(*command, "again", cwd=tmp_path)
     assert refused.returncode == 2 and "Add --resume" in refused.stderr
-    other = subprocess.run([*command, "again", "--resume", "--seed", "7"], cwd=tmp_path, capture_output=True, text=True)
+    other = call(*command, "again", "--resume", "--seed", "7", cwd=tmp_path)
     assert other.returncode == 2 and "its seed is 42, now 7" in other.stderr
-    resumed = subprocess.run([*command, "again", "--resume", "--onnx"], cwd=tmp_path, capture_output=True, text=True)
+    resumed = call(*command, "again", "--resume", "--onnx", cwd=tmp_path)
     assert resumed.returncode == 0 and "checkpoint-9999 was not written to its end" in resumed.stderr, resumed.stderr
     assert "epoch 1 of" not in resumed.stderr and digest(tmp_path/"again") == digest(tmp_path/"whole")
     assert (tmp_path/"again"/"model.onnx").is_file()

@@ -1,10 +1,10 @@
 "Hours of work are never thrown away: one owner a name, what is finished is kept, what the dead left is removed."
-import json, os, signal, subprocess, time
+import json, os, signal, subprocess, sys, time
 
 import numpy as np
 import pytest
 
-from conftest import call, COMMAND, ROWS
+from conftest import call, ROWS, Started
 from emotion_nbdev.app.ladder import make_classifier
 from emotion_nbdev.foundations.core import InputError, reserved
 from emotion_nbdev.production.artefacts import load, save
@@ -12,10 +12,6 @@ from emotion_nbdev.production.batches import label_file
 
 TEXTS, LABELS = zip(*((text, label) for label, texts in ROWS.items() for text in texts))
 MANY = {label: [f"{text} on day {number}" for number in range(8) for text in texts] for label, texts in ROWS.items()}
-
-
-def start(*arguments, cwd):
-    return subprocess.Popen([COMMAND, *map(str, arguments)], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(pattern, folder, process, seconds=60):
@@ -35,7 +31,7 @@ def test_two_labellings_into_one_file(tmp_path):
     rows = 60_000
     (tmp_path/"in.csv").write_text("id,text\n" + "".join(f"{number},{TEXTS[number % 9]}\n" for number in range(rows)))
     arguments = ("predict", "--model", "model", "--input", "in.csv", "--output", "out.csv")
-    first = start(*arguments, cwd=tmp_path)
+    first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.csv.parts/0*", tmp_path, first)
     first.send_signal(signal.SIGSTOP)
     second = call(*arguments, cwd=tmp_path)
@@ -50,7 +46,7 @@ def test_a_lock_ends_with_its_owner(tmp_path):
     save(make_classifier("tfidf").fit(TEXTS, LABELS), tmp_path/"model")
     (tmp_path/"in.csv").write_text("text\n" + "".join(f"{text}\n" for text in TEXTS) * 8_000)
     arguments = ("predict", "--model", "model", "--input", "in.csv", "--output", "out.csv")
-    first = start(*arguments, cwd=tmp_path)
+    first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.csv.parts/0*", tmp_path, first)
     first.kill()
     first.wait()
@@ -69,7 +65,7 @@ def test_a_name_is_reserved_inside_a_process_too(tmp_path):
 def test_two_runs_into_one_folder(tmp_path, csv_file, tiny_checkpoint):
     csv_file(rows=MANY)
     arguments = ("run", "--train-file", "train.csv", "--model", tiny_checkpoint, "--output-dir", "out")
-    first = start(*arguments, cwd=tmp_path)
+    first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.partial-*", tmp_path, first)
     second = call(*arguments, cwd=tmp_path)
     assert second.returncode == 2 and "out is being written by process" in second.stderr
@@ -92,7 +88,7 @@ def test_two_runs_into_one_folder(tmp_path, csv_file, tiny_checkpoint):
 def test_an_interrupted_run_is_taken_up_or_started_again(tmp_path, csv_file, tiny_checkpoint, how):
     csv_file(rows={label: texts * 40 for label, texts in MANY.items()})
     arguments = ("run", "--train-file", "train.csv", "--model", tiny_checkpoint, "--output-dir", "out")
-    first = start(*arguments, cwd=tmp_path)
+    first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.unfinished/checkpoint-*", tmp_path, first)
     first.send_signal(how)
     first.communicate()
@@ -109,7 +105,7 @@ def test_an_interrupted_run_is_taken_up_or_started_again(tmp_path, csv_file, tin
 def test_a_training_of_seconds_starts_again(tmp_path, csv_file, tiny_checkpoint):
     csv_file(rows=MANY)
     arguments = ("train", "--approach", "features", "--train-file", "train.csv", "--model", tiny_checkpoint, "--output-dir", "out")
-    first = start(*arguments, cwd=tmp_path)
+    first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.partial-*", tmp_path, first)
     first.kill()
     first.wait()
@@ -155,7 +151,7 @@ def test_a_model_knows_its_messages(command, csv_file, tmp_path):
 def test_a_labelling_is_held_in_python_as_well(tmp_path):
     (tmp_path/"in.csv").write_text("text\nfine\n")
     classifier = make_classifier("majority").fit(list(TEXTS), np.array(LABELS))
-    holder = subprocess.Popen(["python3", "-c", "import sys; from emotion_nbdev.foundations.core import reserved\nwith reserved(sys.argv[1]):\n print('held', flush=True); sys.stdin.read()", tmp_path/"out.csv"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, executable=str(COMMAND.parent/"python"))
+    holder = subprocess.Popen([sys.executable, "-c", "import sys; from emotion_nbdev.foundations.core import reserved\nwith reserved(sys.argv[1]):\n print('held', flush=True); sys.stdin.read()", tmp_path/"out.csv"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(InputError, match="is being written by process"):
         label_file(classifier, tmp_path/"in.csv", tmp_path/"out.csv")

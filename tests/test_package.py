@@ -2,7 +2,7 @@
 import os, subprocess, sys, zipfile
 from pathlib import Path
 
-from conftest import COMMAND
+from conftest import call, COMMAND
 
 ROOT = Path(__file__).parent.parent
 
@@ -13,7 +13,7 @@ def shell(*arguments, **options):
     return done.stdout
 
 
-def test_wheel_in_a_second_environment_answers(full_run, tmp_path):
+def test_wheel_in_a_second_environment_answers(tmp_path):
     environment = {**os.environ, "PIP_CONSTRAINT": str(ROOT/"constraints.txt")}
     shell(sys.executable, "-m", "build", "--outdir", tmp_path/"dist", ROOT, env=environment)  # the sdist, and the wheel from it
     (wheel,), (sdist,) = (tmp_path/"dist").glob("*.whl"), (tmp_path/"dist").glob("*.tar.gz")
@@ -21,10 +21,11 @@ def test_wheel_in_a_second_environment_answers(full_run, tmp_path):
     tracked = [path.relative_to(ROOT).as_posix() for path in (ROOT/"emotion_nbdev").rglob("*") if path.is_file() and path.suffix in (".py", ".csv", ".html", ".md")]
     assert {"emotion_nbdev/foundations/sources.py", "emotion_nbdev/app/cli.py", "emotion_nbdev/templates/report.html", "emotion_nbdev/embedded/train.csv"} <= set(tracked) <= inside
     shell(sys.executable, "-m", "venv", tmp_path/"venv")
-    shell(tmp_path/"venv/bin/pip", "install", "--quiet", f"{wheel}[embedded]", env=environment)
+    shell(tmp_path/"venv/bin/pip", "install", "--quiet", "--no-compile", f"{wheel}[embedded]", env=environment)
     installed = shell(tmp_path/"venv/bin/pip", "list", "--format=freeze")
     assert "nbdev" not in installed.replace("emotion-nbdev", "") and "fastcore" not in installed
-    answer = shell(tmp_path/"venv/bin/emotion-nbdev", "predict", "you people charged me twice, again", "--model", full_run[0]/"model", cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
+    assert call("train", "--approach", "features", "--output-dir", "model", cwd=tmp_path).returncode == 0
+    answer = shell(tmp_path/"venv/bin/emotion-nbdev", "predict", "you people charged me twice, again", "--model", "model", cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
     assert "you people charged me twice" in answer and "anger" in answer
     listing = shell(tmp_path/"venv/bin/python", "-c", "from emotion_nbdev.dataset import load_data; d = load_data(); print(len(d['train']), len(d['test']))", cwd=tmp_path)
     assert listing.split() == ["2880", "360"]

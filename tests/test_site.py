@@ -19,6 +19,7 @@ from site_pages import (
     foreign_style,
     pages,
     parse,
+    places,
     raw_markdown,
     turned,
     untitled,
@@ -65,7 +66,7 @@ def site_files() -> set:
 
 def test_the_checks_can_fail():
     bad, files = {"bad.html": parse(BAD), "cli.html": parse("<h1>x</h1>")}, {"bad.html", "cli.html"}
-    assert len(broken_links("bad.html", bad, files)) == 3
+    assert len(broken_links("bad.html", bad["bad.html"], places(bad), files)) == 3
     assert len(raw_markdown("bad.html", bad["bad.html"])) == 2  # the paragraph and the signature
     for one in ("[a](b)", "**bold**", "`code`", ":::", "@fig-x", "[@key]", "$$x$$"):
         assert raw_markdown("p", parse(f"<main><p>before {one} after</p></main>")), one
@@ -81,27 +82,28 @@ def test_the_checks_can_fail():
 
 def test_the_checks_let_a_good_page_pass():
     good = {"good.html": parse(GOOD)}
-    assert broken_links("good.html", good, {"good.html"}) == []
+    assert broken_links("good.html", good["good.html"], places(good), {"good.html"}) == []
     for check in (raw_markdown, wide_lines, bare_figures, untitled, doubled_ids):
         assert check("good.html", good["good.html"]) == []
     assert foreign("good.html", GOOD) == []
 
 
 def test_every_link_and_anchor_resolves():
-    files = site_files()
-    none([found for page in pages() for found in broken_links(page, pages(), files)])
+    files, known = site_files(), places(pages())
+    each(lambda page, soup: broken_links(page, soup, known, files))
 
 
 def test_the_links_of_the_readme_resolve():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     soup, files = parse(MarkdownIt().enable("table").render(text)), site_files()
+    known = places(pages())
     own = {slug(heading) for heading in re.findall(r"^#+ +(.+)$", text, flags=re.M)}
     found = []
     for href in [tag.get("href") or tag.get("src") for tag in soup.find_all(["a", "img"])]:
         if href.startswith("#"):
             wrong = "" if href[1:] in own else "no such heading"
         elif re.match(r"[a-z]+:", href):
-            wrong = broken_link(href, "index.html", pages(), files)
+            wrong = broken_link(href, "index.html", known, files)
         else:
             wrong = "" if (ROOT / href.partition("#")[0]).exists() else "no such file"
         if wrong:
@@ -127,7 +129,7 @@ def test_the_landing_page_shows_a_model_only_where_there_is_one(tmp_path):
     assert "23 MB" in box.get_text() and (tmp_path / "site" / box.a["href"]).is_file()
     for check in (raw_markdown, untitled, doubled_ids):
         assert check(landing, soup) == []
-    assert broken_links(landing, pages() | {landing: soup}, files) == []
+    assert broken_links(landing, soup, places(pages() | {landing: soup}), files) == []
     assert foreign(landing, str(soup)) == []
     (tmp_path / "quarto").mkdir()
     (tmp_path / "quarto" / landing).write_text('<section id="three-doors" class="level2"><h2>')
@@ -237,11 +239,12 @@ def test_the_search_index_leads_to_places():
     site = built()
     text = (site / "assets" / "index.js").read_text(encoding="utf-8")
     entries = json.loads(text.removeprefix("window.searchIndex = ").removesuffix(";\n"))
-    assert {entry["place"].partition("#")[0] for entry in entries} == set(pages())
+    known = places(pages())
+    assert {entry["place"].partition("#")[0] for entry in entries} == set(known)
     assert [
         entry["place"]
         for entry in entries
-        if broken_link(entry["place"], "index.html", pages(), set(pages()))
+        if broken_link(entry["place"], "index.html", known, set(known))
     ] == []
     assert any("confusion matrix" in entry["text"].lower() for entry in entries)
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from conftest import served
-from site_pages import built, pages
+from site_pages import addresses, built
 
 from pages.box import add_box
 
@@ -122,7 +122,7 @@ def test_what_the_visitor_complains_about(browser, tmp_path):
 
 
 def test_every_page_fits_is_quiet_and_can_be_read_by_all(visitor):
-    found = [complaint for address in pages() for complaint in visitor.visit(address)]
+    found = [complaint for address in addresses() for complaint in visitor.visit(address)]
     assert not found, "\n".join(found)
 
 

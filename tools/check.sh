@@ -9,6 +9,7 @@ step() { name="$1"; shift; echo "== $name ($(seconds) s)"; "$@" || { echo "FAILE
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT INT TERM
+mkdir "$scratch/cache"
 export EMOTION_CACHE="$scratch/cache"  # nothing computed elsewhere may pass for computed here
 
 in_sync() {  # clean and export a copy of the tree: nothing may change

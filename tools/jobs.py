@@ -1,10 +1,14 @@
-"""The tests and every notebook, two at a time, one thread each: `tools/jobs.py`, or some of them: `tools/jobs.py tests nbs/01_dataset.ipynb`.
+"""The tests and every notebook, one thread each: `tools/jobs.py`, or some of them: `tools/jobs.py tests nbs/01_dataset.ipynb`.
 
-Each notebook is alone in a process of its own: workers of one run would share imported modules.  What a job prints is shown when it is done."""
+The tests are shared out to two processes.  Beside them each notebook runs alone in a process of its own, as `nbdev_test` runs it, with a cache of its own: vectors kept by another, of other batches, have other last digits.  The process is forked from this one, which has imported the large libraries (and nothing of the package), so that fifty notebooks do not import them fifty times.  What a job prints is shown when it is done."""
 import os, subprocess, sys, tempfile, time
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+
+import datasets, matplotlib.pyplot, pandas, seaborn, sklearn.linear_model, torch, transformers
+from nbdev.config import get_config
+from nbdev.test import test_nb
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = ("tests", "nbs/07_fine_tuning.ipynb", "nbs/app/03_cli.ipynb", "nbs/08_error_analysis.ipynb")
@@ -17,10 +21,29 @@ def jobs():
     return [*LONGEST, *(name for name in notebooks if name not in LONGEST)]
 
 
-def command_of(name):
-    "What does a job"
-    if name == "tests": return [sys.executable, "-m", "pytest", "-q", "--durations=12", "tests"]
-    return [Path(sys.executable).with_name("nbdev_test"), "--path", name, "--do_print"]
+def passes(name):
+    "Do a job, in the process that was made for it"
+    if name == "tests":
+        return subprocess.run([sys.executable, "-m", "pytest", "-q", "--durations=12", "-n", "2", "--dist", "loadfile", "tests"]).returncode == 0
+    os.environ["EMOTION_CACHE"] = tempfile.mkdtemp(dir=os.environ.get("EMOTION_CACHE"))
+    return test_nb(ROOT/name, skip_flags=get_config().tst_flags.split(), basepath=ROOT)[0]
+
+
+def start(name):
+    "(process number, log) of a new process that does a job"
+    log = tempfile.NamedTemporaryFile(prefix="job-", mode="w+", errors="replace")
+    sys.stdout.flush()
+    number = os.fork()
+    if number:
+        return number, log
+    code = 1
+    try:
+        for stream in (1, 2): os.dup2(log.fileno(), stream)
+        code = 0 if passes(name) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def main(wanted):
@@ -28,12 +51,10 @@ def main(wanted):
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
             name = waiting.pop(0)
-            log = tempfile.NamedTemporaryFile(prefix="job-", mode="w+", errors="replace")
-            process = subprocess.Popen(command_of(name), stdout=log, stderr=subprocess.STDOUT)
-            running[process.pid] = process, name, log, time.monotonic()
+            number, log = start(name)
+            running[number] = name, log, time.monotonic()
         number, status = os.wait()
-        process, name, log, since = running.pop(number)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        name, log, since = running.pop(number)
         good = status == 0
         failed += [] if good else [name]
         now = time.monotonic()
