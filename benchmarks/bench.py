@@ -1,8 +1,10 @@
 "How fast this package is, beside the chapter's own way and its peers: `make bench`."
 import gc, json, os, statistics, subprocess, sys, tempfile, threading, time
+from collections import Counter
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 os.environ.update(
     TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1",
@@ -18,7 +20,7 @@ from transformers import (
 from transformers.utils import logging
 
 from emotion_nbdev.dataset import load_data, load_files, to_frame
-from emotion_nbdev.features import FeatureExtractor, pool
+from emotion_nbdev.features import encode, FeatureExtractor, pool
 from emotion_nbdev.fine_tuning import (
     FineTunedClassifier, lighten, training_arguments, training_rows,
 )
@@ -26,7 +28,7 @@ from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
 from emotion_nbdev.foundations.compute import best_device, native_bfloat16, plain_attention
 from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import OnnxClassifier, export_onnx
-from emotion_nbdev.tokenization import load_tokenizer
+from emotion_nbdev.tokenization import length_sorted_batches, load_tokenizer
 
 HERE = Path(__file__).parent
 DEVICE = best_device()
@@ -332,7 +334,7 @@ def features_task(checkpoint, texts, padded, rounds, scratch):
     agreement = worst_cosine(measured["ours-float32"][1])
     rows = rows_of("features", measured, len(texts), agreement, share)
     best = ours["ours-bfloat16" if BFLOAT16 else "ours-float32"]
-    return rows + growth_rows(best, texts), peaks
+    return rows + growth_rows(best, texts) + part_rows(best, texts), peaks
 
 
 def growth_rows(extractor, texts):
@@ -344,6 +346,62 @@ def growth_rows(extractor, texts):
         rows.append(dict(task="features, growth", variant="ours-auto", texts=len(some),
                          median_s=round(seconds, 4), rounds=1, peak_mib=round(peak)))
     return rows
+
+
+PARTS = {  # of a BERT; what is in none of them is the last part
+    "Linear": "dense layers", "BertSelfAttention": "attention", "BertEmbeddings": "embeddings",
+    "LayerNorm": "normalising", "GELUActivation": "activation"}
+
+
+class Stopwatch:
+    "Adds up seconds by name; an outer part does not count what inner ones took"
+    def __init__(self):
+        self.spent, self.open = Counter(), []
+
+    def enter(self, *_):
+        self.open.append([time.perf_counter(), 0.])
+
+    def leave(self, name):
+        began, inner = self.open.pop()
+        took = time.perf_counter() - began
+        self.spent[name] += took - inner
+        if self.open:
+            self.open[-1][1] += took
+
+    def around(self, function, name):
+        def run(*arguments, **options):
+            self.enter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                self.leave(name)
+        return run
+
+    def watch(self, model):
+        for module in model.modules():
+            name = PARTS.get(type(module).__name__)
+            if name:
+                module.register_forward_pre_hook(self.enter)
+                module.register_forward_hook(lambda *_, name=name: self.leave(name))
+
+
+def part_rows(extractor, texts):
+    "Where the seconds of our PyTorch features go; the median of five runs for each part"
+    runs = []
+    watch = Stopwatch()
+    watch.watch(extractor.model_)
+    wrapped = dict(
+        encode=watch.around(encode, "tokenising"), pool=watch.around(pool, "pooling"),
+        length_sorted_batches=watch.around(length_sorted_batches, "layout of batches"))
+    extractor.tokenizer_.pad = watch.around(extractor.tokenizer_.pad, "layout of batches")
+    for _ in range(5):
+        watch.spent.clear()
+        with patch.multiple("emotion_nbdev.features", **wrapped):
+            watch.around(extractor.transform, "everything else")(texts)
+        runs.append(dict(watch.spent))
+    return [dict(task="features, parts", variant=name, texts=len(texts), rounds=len(runs),
+                 median_s=round(statistics.median(run.get(name, 0) for run in runs), 4))
+            for name in runs[0]]
 
 
 class Clock(TrainerCallback):
