@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 $(VENV)/.installed: constraints.txt settings.ini setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
 	"$(PYTHON)" -m venv "$(VENV)"
-	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --no-compile --use-pep517 --editable ".[embedded,onnx,serve,openvino,improve,dev]"
+	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --use-pep517 --editable ".[embedded,onnx,serve,openvino,improve,dev]"
 	@touch $@
 
 .PHONY: help install run test bench results torture notebooks export docs preview clean

@@ -1,5 +1,5 @@
 "Seconds and memory of whole commands at 1, 4, 16 and 64 times the rows: `make bench GROWTH=1`."
-import csv, json, os, sys, tempfile, time
+import csv, json, os, subprocess, sys, tempfile, time
 from pathlib import Path
 
 os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
@@ -37,18 +37,23 @@ def messages(rows, seed=42):
         label=first["label"].to_numpy()))
 
 
-def measured(command, folder):
+# from a small process: what is started has for its peak at least the memory of who started it
+LAUNCHER = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
+took = time.perf_counter() - began
+if done.returncode not in (0, 1):  # 1: check found something
+    sys.exit(done.stderr)
+print(took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""
+
+
+def measured(command):
     "(seconds, peak MiB) of a whole process"
-    started = time.perf_counter()
-    number = os.posix_spawn(COMMAND, [COMMAND, *command.split()], os.environ, file_actions=[
-        (os.POSIX_SPAWN_OPEN, stream, folder/"log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        for stream in (1, 2)])
-    _, status, used = os.wait4(number, 0)
-    seconds = time.perf_counter() - started
-    code = os.waitstatus_to_exitcode(status)
-    if code not in (0, 1):  # 1: check found something
-        sys.exit(f"{command}: {code}\n{(folder/'log').read_text()}")
-    return seconds, used.ru_maxrss / 1024
+    launched = [sys.executable, "-c", LAUNCHER, str(COMMAND), *command.split()]
+    output = subprocess.run(launched, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return tuple(map(float, output.split()))
 
 
 def main(rows: int = 1000, output: Path = HERE/"results-growth.json"):
@@ -61,7 +66,7 @@ def main(rows: int = 1000, output: Path = HERE/"results-growth.json"):
             messages(rows * times).to_csv("train.csv", index=False, quoting=csv.QUOTE_ALL)
             messages(300, seed=7).to_csv("few.csv", index=False, quoting=csv.QUOTE_ALL)
             for name, command in COMMANDS.items():
-                seconds, peak = measured(command, Path(folder))
+                seconds, peak = measured(command)
                 found.append(dict(command=name, rows=rows * times, seconds=round(seconds, 2),
                                   peak_mib=round(peak)))
                 print(found[-1], file=sys.stderr)

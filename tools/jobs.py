@@ -53,12 +53,12 @@ def main(wanted):
             name = waiting.pop(0)
             number, log = start(name)
             running[number] = name, log, time.monotonic()
-        number, status = os.wait()
+        number, status, used = os.wait4(-1, 0)
         name, log, since = running.pop(number)
         good = status == 0
         failed += [] if good else [name]
         now = time.monotonic()
-        print(f"== {'passed' if good else 'FAILED'}: {name} ({now - since:.0f} s; {now - began:.0f} s since the start)", flush=True)
+        print(f"== {'passed' if good else 'FAILED'}: {name} ({now - since:.0f} s, of a processor {used.ru_utime + used.ru_stime:.0f} s; {now - began:.0f} s since the start)", flush=True)
         if name == "tests" or not good: print(Path(log.name).read_text(errors="replace"), flush=True)
     if failed: sys.exit(f"FAILED: {', '.join(failed)}")
 
