@@ -26,7 +26,7 @@ from .dataset import class_names
 from .evaluation import samples_digest
 from .features import encoder_batches, loading, require_weights
 from emotion_nbdev.foundations.checkpoints import (
-    EMBEDDED_CHECKPOINT, require_finite, resolve_checkpoint,
+    can_be_shown, EMBEDDED_CHECKPOINT, require_finite, resolve_checkpoint,
 )
 from emotion_nbdev.foundations.compute import (
     best_device, compute_dtype, computing, native_bfloat16, own_random_state,
@@ -514,6 +514,11 @@ def names_of(
     if label_names is not None:
         names = as_labels(label_names).tolist()
     require_labels(labels.tolist(), names)
+    hidden = [name for name in names if not can_be_shown(str(name))]
+    if hidden:
+        raise InputError(
+            f"label {hidden[0]!r} holds a sign that nobody sees, such as a tab, and a "
+            "fine-tuned model keeps its class names as text. Rename it in the data.")
     return names
 
 def new_model(

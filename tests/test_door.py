@@ -195,6 +195,14 @@ def test_class_names_of_any_script_are_saved_exported_and_loaded(tiny_checkpoint
     assert set(load(tmp_path/"tuned").classes_) == set(OnnxClassifier.load(tmp_path/"tuned").classes_) == set(names)
 
 
+def test_a_class_name_that_nobody_sees_is_known_before_training(tiny_checkpoint, monkeypatch):
+    "A model whose config.json names such a class is refused when it is loaded: a training would be lost"
+    monkeypatch.setattr("emotion_nbdev.fine_tuning.new_model", lambda *_: pytest.fail("a training began"))
+    labels = [("jo\ty", "anger")[place % 2] for place in range(len(MANY))]
+    with pytest.raises(InputError, match="holds a sign that nobody sees.*Rename it in the data"):
+        FineTunedClassifier(tiny_checkpoint, epochs=1).fit(MANY, labels)
+
+
 def test_numbers_that_a_file_has_names_for_are_names(command, tmp_path):
     "A Parquet file of the library datasets: trained by its names, corrected by its names, and still numbers in the corrected copy"
     known = ["sadness", "joy", "anger"]
