@@ -248,8 +248,9 @@ class Peer:
     "A process of peers.py; an OSError where it does not start"
     def __init__(self, python, backend, checkpoint, texts, folder):
         self.vectors = Path(folder)/f"{backend}.npy"
-        self.process = subprocess.Popen(
-            [python, HERE/"peers.py", backend], text=True,
+        usual = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+        self.process = subprocess.Popen(  # its threads wait as they do where nobody asks
+            [python, HERE/"peers.py", backend], text=True, env=usual,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         asked = dict(checkpoint=str(checkpoint), texts=texts, device=str(DEVICE),
                      vectors=str(self.vectors))

@@ -1,4 +1,4 @@
-"What a busy process beside it costs, with waiting threads that sleep, as the package asks for, and that spin, as PyTorch does by itself: `make bench BESIDE=1`."
+"What a busy process beside it costs, with waiting threads that spin briefly, as the package asks for, and for long, as those of PyTorch do by themselves: `make bench BESIDE=1`."
 import json, os, statistics, subprocess, sys, time
 from pathlib import Path
 
@@ -27,9 +27,9 @@ TASKS = "features of 1,000 messages", "fine-tuning, an epoch of 640"
 
 def seconds_of(waiting):
     "Of each task, in a process of its own"
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1"}
-    if waiting == "spinning":  # PyTorch by itself; it is imported before the package asks
-        del environment["OMP_WAIT_POLICY"]
+    environment = {**os.environ, "GOMP_SPINCOUNT": "1000", "TQDM_DISABLE": "1"}
+    if waiting == "long":  # PyTorch by itself; it is imported before the package asks
+        del environment["GOMP_SPINCOUNT"]
     done = subprocess.run([sys.executable, "-c", WORK], env=environment, check=True,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return list(map(float, done.stdout.split()[-2:]))
@@ -42,7 +42,7 @@ def main(rounds: int = 3, output: Path = HERE/"results-beside.json"):
         for neighbours in (0, 1):
             busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(neighbours)]
             try:
-                for waiting in ("sleeping", "spinning"):
+                for waiting in ("briefly", "long"):
                     for task, seconds in zip(TASKS, seconds_of(waiting)):
                         found.setdefault((task, neighbours, waiting), []).append(seconds)
             finally:
