@@ -11,7 +11,7 @@ os.environ.update(
     EMOTION_CACHE="off", TQDM_DISABLE="1")
 import numpy as np
 import psutil
-import torch
+import torch  # before the package: all threads here wait as PyTorch lets them
 import typer
 from transformers import (
     AutoConfig, AutoModel, AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer,

@@ -600,11 +600,12 @@ def _show_run(
     output_dir, # of the run
 ):
     "The end of a run: the ledger, five new messages, and where everything is"
+    from emotion_nbdev.app.report import PAGE
     _show_ledger(climb.rows)
     _say(f"\nNew messages, labelled by {climb.best} (best macro-F1 on validation):")
     _show_answers(list(_NEW_MESSAGES), climb.classifiers[climb.best])
     _say(f"\nReport, figures and metrics: {output_dir}")
-    if (output_dir/"page").is_dir(): _say(_served(output_dir/"page", output_dir))
+    if (output_dir/PAGE).is_dir(): _say(_served(output_dir/PAGE, output_dir))
     _say(f"Model: {output_dir/'model'} ({climb.best}); the others: {output_dir/'models'}")
 
 def _served(page, root):

@@ -259,10 +259,13 @@ LINK = (
 def link_page(
     folder, # of a run
 ):
-    "Let its report lead to the page beside it; an `InputError` where there is none"
+    "Let its report lead to the page beside it; an `InputError` without page, or place for a link"
     page, report = Path(folder)/PAGE, Path(folder)/"report.html"
     if not (page/"index.html").is_file():
         raise InputError(
             f"{page}: no page. Make one with: emotion-nbdev page MODEL --output-dir {page}")
     html = report.read_text(encoding="utf-8")
+    if PLACE_OF_LINK not in html and LINK not in html:
+        raise InputError(
+            f"{report} has no place for a link to the page. Write the report again.")
     report.write_text(html.replace(PLACE_OF_LINK, LINK), encoding="utf-8")
