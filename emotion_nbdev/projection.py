@@ -6,7 +6,9 @@
 __all__ = ['project', 'plot_density_by_class', 'hover_plot']
 
 # %% ../nbs/04_umap.ipynb #02248e62
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
 
 import numpy as np
@@ -32,9 +34,22 @@ def project(
         warnings.filterwarnings("ignore", message=".*n_jobs value")  # one thread
         warnings.filterwarnings("ignore", category=FutureWarning)
         from umap import UMAP
+        keep_compiled()
         reducer = UMAP(n_components=2, n_neighbors=min(15, n - 1), metric=metric,
                        init="pca", random_state=seed)
         return reducer.fit_transform(scaled)
+
+# %% ../nbs/04_umap.ipynb #d6be511e
+@cache
+def keep_compiled():
+    "UMAP compiles itself at its first use; numba's cache keeps that for the next process"
+    from numba.core.dispatcher import Dispatcher
+    from umap import layouts, umap_
+    compiled = [part for module in (umap_, layouts)
+                for part in vars(module).values() if isinstance(part, Dispatcher)]
+    with suppress(RuntimeError):  # no folder can be written
+        for part in compiled:
+            part.enable_caching()
 
 # %% ../nbs/04_umap.ipynb #09addeae
 PANELS = 15  # at most: five rows of three fit on a page
