@@ -6,6 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 $(VENV)/.installed: constraints.txt settings.ini setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	@echo "making $(VENV) with the pinned versions (about 3 GB on the disk): one to a few minutes"
 	"$(PYTHON)" -m venv "$(VENV)"
 	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --use-pep517 --editable ".[embedded,onnx,serve,openvino,improve,dev]"
 	@touch $@

@@ -577,6 +577,16 @@ def fine_tuned(folder, train, validation, names):
     export_onnx(folder, validation["text"].tolist(), validation["label"])
 
 
+def processor():
+    "Its name, and with which instructions it multiplies in bfloat16; nothing where the system does not say"
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    known = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    flags = known.get("flags", "").split()
+    told = [name for name in ("avx512_bf16", "amx_bf16") if name in flags]
+    return ", ".join([known.get("model name", ""), *told])
+
+
 def machine(texts, rounds, size, peaks):
     "What the figures depend on"
     command = f"make bench TEXTS={texts} ROUNDS={rounds}"
@@ -584,7 +594,7 @@ def machine(texts, rounds, size, peaks):
     return dict(
         date=time.strftime("%Y-%m-%d"),
         device=torch.cuda.get_device_name() if DEVICE.type == "cuda" else DEVICE.type,
-        size=size, cores=os.cpu_count(), threads=torch.get_num_threads(),
+        processor=processor(), size=size, cores=os.cpu_count(), threads=torch.get_num_threads(),
         native_bfloat16=BFLOAT16, torch=torch.__version__,
         data="public dataset, training texts" if public else "embedded corpus",
         command=command + (f" SIZE={size}" if size != "embedded" else ""),

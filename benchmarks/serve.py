@@ -15,7 +15,8 @@ from emotion_nbdev.production.graphs import export_onnx
 SERVER = """
 import sys
 from emotion_nbdev.production.endpoint import Limits, serve
-serve(sys.argv[1], port=0, limits=Limits(**eval(sys.argv[2])), ready=lambda address: print(address, flush=True))
+dtype, limits = eval(sys.argv[2])
+serve(sys.argv[1], port=0, dtype=dtype, limits=Limits(**limits), ready=lambda address: print(address, flush=True))
 """
 
 
@@ -28,9 +29,9 @@ def small_model(folder, data):
 
 
 @contextmanager
-def server(model, **limits):
+def server(model, dtype=None, **limits):
     "(port, process) of an endpoint"
-    with subprocess.Popen([sys.executable, "-c", SERVER, str(model), repr(limits)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", SERVER, str(model), repr((dtype, limits))], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield int(process.stdout.readline().rpartition(":")[2]), psutil.Process(process.pid)
         finally:
@@ -51,7 +52,7 @@ async def ask(reader, writer, asked):
     return int(head.split()[1]), json.loads(body)
 
 
-async def crowd(port, texts, expected, clients, going_on, size=1):
+async def crowd(port, texts, expected, clients, going_on, size=1, within=1e-6):
     "Seconds of each right answer, and how many requests got another one, or none"
     seconds, bad, numbers = [], [], count()
     asked = [request(texts[start:start + size]) for start in range(len(texts) - size + 1)]
@@ -63,7 +64,7 @@ async def crowd(port, texts, expected, clients, going_on, size=1):
             status, answer = await ask(reader, writer, asked[start])
             seconds.append(time.perf_counter() - began)
             right = status == 200 and all(
-                abs(row["score"] - expected[text][row["label"]]) < 1e-6
+                abs(row["score"] - expected[text][row["label"]]) < within
                 for text, rows in zip(texts[start:start + size], answer) for row in rows)
             bad.extend([] if right else [status])
         writer.close()
@@ -71,11 +72,11 @@ async def crowd(port, texts, expected, clients, going_on, size=1):
     return seconds, bad + [repr(error) for error in ended if error]
 
 
-def measured(served, texts, expected, clients, duration, size=1):
+def measured(served, texts, expected, clients, duration, size=1, within=1e-6):
     "Requests a second, median and 99th percentile of their milliseconds, the server's own time for each, and what went wrong"
     port, process = served
     until, spent = time.perf_counter() + duration, sum(process.cpu_times()[:2])
-    seconds, bad = asyncio.run(crowd(port, texts, expected, clients, lambda _: time.perf_counter() < until, size))
+    seconds, bad = asyncio.run(crowd(port, texts, expected, clients, lambda _: time.perf_counter() < until, size, within))
     milliseconds = sorted(1000 * second for second in seconds)
     return dict(clients=clients, texts=size, requests=len(seconds), per_second=round(len(seconds) / duration, 1),
                 p50=round(statistics.median(milliseconds), 1), p99=round(milliseconds[int(.99 * len(milliseconds))], 1),
@@ -92,25 +93,37 @@ def memory(port, process, texts, expected, requests):
     return sizes
 
 
+def compared(model, texts, expected, clients, seconds, dtype=None, within=1e-6):
+    "Each text alone (batch=1) beside the queue, and one client that sends batches of 32"
+    with server(model, dtype, batch=1, wait=0) as served:
+        alone = measured(served, texts, expected, clients, seconds / 3, within=within)
+    with server(model, dtype) as served:
+        batch = measured(served, texts, expected, 1, seconds / 3, size=32, within=within)
+        queued = measured(served, texts, expected, clients, seconds, within=within)
+    return dict(
+        alone=alone, one_client_with_batches=batch, queued=queued,
+        throughput_ratio=round(queued["per_second"] / alone["per_second"], 2),
+        processor_ratio=round(alone["processor_ms"] / queued["processor_ms"], 2),
+        p99_over_p50_of_a_batch=round(queued["p99"] / batch["p50"], 2))
+
+
 def main(model: Path | None = None, clients: int = 64, seconds: float = 30, requests: int = 0):
-    "Each text alone (batch=1) beside the queue, in one run; every answer is compared with Python's. --requests 50000: memory"
+    "The queue beside each text alone, as saved and with dtype auto, in one run; every answer is compared with Python's (auto: within .02). --requests 50000: memory"
     data = load_data()
     texts = to_frame(data["validation"])["text"].tolist()
     with tempfile.TemporaryDirectory() as scratch:
         model = model or small_model(Path(scratch)/"model", data)
         classifier = load(model)
         expected = {text: dict(zip(map(str, classifier.classes_), classifier.predict_proba([text])[0])) for text in texts}
-        with server(model, batch=1, wait=0) as served:
-            alone = measured(served, texts, expected, clients, seconds / 3)
-        with server(model) as served:
-            batch = measured(served, texts, expected, 1, seconds / 3, size=32)
-            queued = measured(served, texts, expected, clients, seconds)
-            sizes = memory(*served, texts, expected, requests) if requests else None
+        saved = compared(model, texts, expected, clients, seconds)
+        auto = compared(model, texts, expected, clients, seconds, "auto", within=.02)
+        sizes = None
+        if requests:
+            with server(model) as served:
+                sizes = memory(*served, texts, expected, requests)
     print(json.dumps(dict(
-        alone=alone, one_client_with_batches=batch, queued=queued, memory_mib=sizes,
-        throughput_ratio=round(queued["per_second"] / alone["per_second"], 2),
-        processor_ratio=round(alone["processor_ms"] / queued["processor_ms"], 2),
-        p99_over_p50_of_a_batch=round(queued["p99"] / batch["p50"], 2)), indent=1))
+        as_saved=saved, auto=auto, memory_mib=sizes,
+        auto_queued_over_alone_as_saved=round(auto["queued"]["per_second"] / saved["alone"]["per_second"], 2)), indent=1))
 
 
 if __name__ == "__main__":

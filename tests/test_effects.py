@@ -90,7 +90,7 @@ VARIANTS = {
     "export": {name: value for name, value in DATA.items() if name != "--test-file"} | {"model": ["model", *FILES], "--int8": ("--int8",), "--validation-file": ("--validation-file", "none.csv"), "--train-file": ("--train-file", "none.csv")},
     "cache": {"--clear": ("--clear",)},
     "page": {"model": ["model", "--output-dir", "out"], "--output-dir": ("--output-dir", "tiny"), "--title": ("--title", "Moods"), "--revision": ("--revision", "main")},
-    "serve": {"model": ["frozen", "--port", "38613"], "--host": ("--host", "localhost"), "--port": ("--port", "38614"), "--revision": ("--revision", "main")},
+    "serve": {"model": ["frozen", "--port", "38613"], "--host": ("--host", "localhost"), "--port": ("--port", "38614"), "--dtype": ("--dtype", "half"), "--revision": ("--revision", "main")},
     "inspect": {"model": ["frozen"], "--revision": ("--revision", "main")},
     "push": {"model": ["tuned", "casey/moods", "--dry-run"], "name": ["model", "no name", "--dry-run"], "--private": ("--private",), "--revision": ("--revision", "other"), "--create-pr": ("--create-pr",), "--space": ("--space",), "--yes": None, "--dry-run": None},
 }

@@ -86,7 +86,7 @@ def test_two_runs_into_one_folder(tmp_path, csv_file, tiny_checkpoint):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_is_taken_up_or_started_again(tmp_path, csv_file, tiny_checkpoint, how):
-    csv_file(rows={label: texts * 40 for label, texts in MANY.items()})
+    csv_file(rows={label: texts * 10 for label, texts in MANY.items()})
     arguments = ("run", "--train-file", "train.csv", "--model", tiny_checkpoint, "--output-dir", "out")
     first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.unfinished/checkpoint-*", tmp_path, first)

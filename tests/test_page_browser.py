@@ -1,6 +1,7 @@
 "A model's page in a real browser: the answers of Python, no word to anybody, readable by all.  A machine without a browser says so."
 import csv, functools, json, re, shutil, threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest

@@ -508,8 +508,8 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (write_page, lambda c, **more: write_page(c.tuned, c.new(), **more).is_dir(), dict(revision="v1")),
     (find_repository, lambda c, **more: (api := MagicMock(), find_repository(api, Plan("casey/moods", ()), **more), api.repo_info.call_args)[2], dict(revision="next")),
     (shifted, lambda c, **more: shifted(FineTunedClassifier.load(c.tuned), **more).predict_proba(c.texts), dict(lost=[1., 0., 0.])),
-    (ServedModel, lambda c, **more: ServedModel(c.model, **more).classes, dict(revision="v1")),
-    (serve, lambda c, **more: serving(c, **more), dict(revision="v1")),
+    (ServedModel, lambda c, **more: ServedModel(c.model, **more).classes, dict(revision="v1", dtype="half")),
+    (serve, lambda c, **more: serving(c, **more), dict(revision="v1", dtype="half")),
     (Careful, lambda c, **more: Careful(c.tfidf, **more).remarks(np.array([.4, .35, .25])), dict(at_least=.9, limit=.7)),
     (careful, lambda c, **more: careful(c.tfidf, "model", **more).remarks(np.array([.4, .35, .25])), dict(at_least=.9)),
     # beyond and app

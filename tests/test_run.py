@@ -21,6 +21,8 @@ def test_stderr_has_lines_and_no_bars_when_it_is_no_terminal(full_run):
     assert "%|" not in done.stderr and "\r" not in done.stderr
     assert [f"{step} of 4: {name}" in done.stderr for step, name in enumerate(("majority", "tfidf", "features", "fine-tuned"), 1)] == [True] * 4
     assert re.search(r"epoch 1 of \d+: validation accuracy 0\.\d+, macro-F1 0\.\d+", done.stderr)
+    parts = "libraries, data, training and scoring, models, report, cards".split(", ")
+    assert re.fullmatch(r"\d+\.\d s in all: " + ", ".join(rf"{part} \d+\.\d s" for part in parts), done.stderr.splitlines()[-1])
 
 
 def test_metrics_are_rows(full_run):

@@ -22,7 +22,7 @@ from emotion_nbdev.app.ladder import make_classifier
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.production.artefacts import load, save
 from emotion_nbdev.production.endpoint import Limits, make_app, serve, ServedModel
-from emotion_nbdev.production.graphs import export_onnx
+from emotion_nbdev.production.graphs import export_onnx, OpenVinoGraph
 from emotion_nbdev.production.trust import Trust, write_trust
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -364,6 +364,15 @@ def test_models_without_a_graph(approach, tiny_checkpoint, tmp_path):
         assert response.headers.get("x-texts-cut") == ("1" if approach == "features" else None)
         assert client.get("/").text.startswith("model answers here") and client.get("/page/").status_code == 404
         assert client.get("/info").json()["approach"] == approach
+
+
+def test_another_dtype_is_another_engine(model, expected):
+    pytest.importorskip("openvino")
+    served = ServedModel(model, dtype="auto")
+    assert isinstance(served.classifier.graph_, OpenVinoGraph)
+    with TestClient(make_app(served)) as client:
+        for text, rows in zip(TEXTS, client.post("/predict", json={"inputs": TEXTS}).json()):
+            assert {row["label"]: row["score"] for row in rows} == pytest.approx(expected[text], abs=.02)
 
 
 def test_what_the_model_promises_is_told(model, tmp_path):

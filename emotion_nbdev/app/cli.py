@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Optional
 
 import typer
@@ -612,6 +613,22 @@ def _served(page, root):
     "Where a page is, and how to serve it"
     return f"Page: {page}; serve it with: python -m http.server --directory {root}"
 
+class _Stopwatch:
+    "How long the parts of a command took, one after the other"
+    def __init__(self):
+        self.began = self.since = perf_counter()
+        self.parts = {}
+
+    def done(self, part):
+        "Another part is at its end"
+        now = perf_counter()
+        self.parts[part] = now - self.since
+        self.since = now
+
+    def __str__(self):
+        parts = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in self.parts.items())
+        return f"{perf_counter() - self.began:.1f} s in all: {parts}"
+
 def _say_data(data):
     "Log how many rows each split has, and the classes"
     counts = ", ".join(f"{len(rows):,} {split}" for split, rows in data.items())
@@ -645,6 +662,7 @@ def _run(
     page:_WithPage = False,
 ):
     "Climb the ladder, and write the folder of a run"
+    watch = _Stopwatch()
     with _manners(), _collected_warnings() as notes:
         from emotion_nbdev.app.ladder import APPROACHES, climb_ladder
         from emotion_nbdev.app.report import write_report
@@ -653,6 +671,7 @@ def _run(
         _check_sources(preset, dataset, train_file, model)
         if onnx or page: _require_exporter()
         output_dir = output_dir or _free_name(resume)
+        watch.done("libraries")
         with reserved(output_dir):
             training = _Training(output_dir, preset, dataset, train_file, model, seed)
             card = training.card(licence, languages, card_examples)
@@ -661,20 +680,28 @@ def _run(
                 text_column=text_column, label_column=label_column,
                 max_train_samples=max_train_samples, columns=_names(columns), config=config)
             _say_data(training.data)
+            watch.done("data")
             with training.folder(APPROACHES, resume) as (folder, checkpoints):
                 climb = climb_ladder(
                     training.data, training.checkpoint, APPROACHES, seed, checkpoints,
                     precision=precision)
+                watch.done("training and scoring")
                 _save_climb(climb, folder, training)
                 keep_from_now_on(folder)
+                watch.done("models")
                 write_report(
                     training.data, climb, folder, public_name(training.checkpoint),
                     public_name(training.source), training.public(notes), seed)
+                watch.done("report")
                 _write_cards(climb, folder, card, training)
-                if onnx or page: _export_folder(
-                    _model_in(folder, climb, "fine-tuned"), training.data["validation"])
-                if page: _add_page(folder, _model_in(folder, climb, "fine-tuned"))
+                watch.done("cards")
+                if onnx or page:
+                    tuned = _model_in(folder, climb, "fine-tuned")
+                    _export_folder(tuned, training.data["validation"])
+                    if page: _add_page(folder, tuned)
+                    watch.done("graph and page" if page else "graph")
         _show_run(climb, output_dir)
+        _log.info(watch)
 
 # %% ../../nbs/app/03_cli.ipynb #92d15ed9
 class _Visible:
@@ -1283,6 +1310,7 @@ def _page(
 _EXAMPLES["serve"] = "Examples:\n\n" + "\n\n".join((
     "emotion-nbdev serve my-run/model",
     "emotion-nbdev serve my-run/model --host 0.0.0.0 --port 80",
+    "emotion-nbdev serve my-run/model --dtype auto",
 ))
 
 @app.command("serve", epilog=_EXAMPLES["serve"])
@@ -1290,12 +1318,14 @@ def _serve(
     model:_argument(str, help="a saved model: a folder or a name on the Hub"),
     host:_option(str, help="address; 0.0.0.0 for whoever can reach it") = "127.0.0.1",
     port:_option(int, min=0, max=65535, help="port; 0 for one that is free") = 8080,
+    dtype:_Dtype = None,
     revision:_Revision = None,
 ):
     "Answer other programs over HTTP, until it is told to end."
     with _manners():
         from emotion_nbdev.production.endpoint import serve
-        serve(model, host, port, revision, ready=lambda address: _show_address(model, address))
+        serve(model, host, port, revision, dtype=dtype,
+              ready=lambda address: _show_address(model, address))
 
 def _show_address(model, address):
     "Say where a model answers, also to a program that waits for it"

@@ -138,11 +138,12 @@ class ServedModel:
     def __init__(self,
         model, # a folder or a name on the Hub
         revision:str=None, # branch, tag or commit on the Hub
+        dtype:str=None, # of a transformer, see compute_dtype; None: as saved
     ):
         self.folder, self.name = model_folder(model, revision), public_name(model)
         self.record = read_record(self.folder, model)
         self.ledger = read_ledger(self.folder, model)
-        self.classifier = load(model, revision)
+        self.classifier = load(model, revision, dtype)
         self.trust = self.classifier.trust_
         self.threshold = self.trust.threshold if self.trust else None
         self.own = list(map(str, self.classifier.classes_))
@@ -542,6 +543,7 @@ def serve(
     port:int=8080, # 0: one that is free
     revision:str=None, # branch, tag or commit on the Hub
     limits:Limits=Limits(),
+    dtype:str=None, # of a transformer, see compute_dtype; None: as it was saved
     ready=print, # called with the address
 ):
     "Answer at an address until SIGTERM or Ctrl+C; an `InputError`: it is taken, or no such model"
@@ -549,7 +551,7 @@ def serve(
     import uvicorn
     bound = _bound_socket(host, port)
     with bound:
-        app = make_app(ServedModel(model, revision), limits)
+        app = make_app(ServedModel(model, revision, dtype), limits)
         config = uvicorn.Config(
             app, http="h11", ws="none", lifespan="on", access_log=False, log_config=None,
             server_header=False, proxy_headers=False)
