@@ -37,6 +37,21 @@ def test_repeats_conflicts_and_leaks():
     assert ("leakage", "error", "validation", (2,)) in kinds({"train": GOOD, "validation": [("Entirely new words here", "anger"), (text, "joy")]})
 
 
+def test_near_duplicates_block_by_block_are_those_of_every_pair(monkeypatch):
+    rng = np.random.default_rng(0)
+    often = "this is said by all of them"
+    texts = [f"{often} {' '.join(rng.choice(list('abcd'), 7))}" if number % 2 else " ".join(rng.choice(list("ab"), 9)) for number in range(230)]
+    def runs(text): return set(zip(*(text.split()[start:] for start in range(3))))
+    known = [runs(text) for text in texts]
+    rare = {run for run in set.union(*known) if sum(run in one for one in known) <= 100}
+    close = [(one, other) for one in range(230) for other in range(one + 1, 230) if known[one] & known[other] & rare
+             and len(known[one] & known[other]) / len(known[one] | known[other]) >= .6 and texts[one] != texts[other]]
+    for block in (7, 10_000):
+        monkeypatch.setattr("emotion_nbdev.beyond.check.AT_ONCE", block)
+        assert near_duplicates(texts) == close
+    assert 10 < len(close) < 3000
+
+
 def test_near_duplicates_in_linear_time():
     texts = [" ".join(words) for words in np.random.default_rng(0).choice([f"word{number}" for number in range(5000)], (20_000, 12))]
     texts[7], texts[19_999] = "the parcel did not come on monday again and nobody wrote", "the parcel did not come on tuesday again and nobody wrote to me"

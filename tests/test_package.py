@@ -21,7 +21,7 @@ def test_wheel_in_a_second_environment_answers(tmp_path):
     tracked = [path.relative_to(ROOT).as_posix() for path in (ROOT/"emotion_nbdev").rglob("*") if path.is_file() and path.suffix in (".py", ".csv", ".html", ".md")]
     assert {"emotion_nbdev/foundations/sources.py", "emotion_nbdev/app/cli.py", "emotion_nbdev/templates/report.html", "emotion_nbdev/embedded/train.csv"} <= set(tracked) <= inside
     shell(sys.executable, "-m", "venv", tmp_path/"venv")
-    shell(tmp_path/"venv/bin/pip", "install", "--quiet", f"{wheel}[embedded]", env=environment)
+    shell(tmp_path/"venv/bin/pip", "install", "--quiet", "--no-compile", f"{wheel}[embedded]", env=environment)
     installed = shell(tmp_path/"venv/bin/pip", "list", "--format=freeze")
     assert "nbdev" not in installed.replace("emotion-nbdev", "") and "fastcore" not in installed
     assert call("train", "--approach", "features", "--output-dir", "model", cwd=tmp_path).returncode == 0
