@@ -30,6 +30,8 @@ from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import OnnxClassifier, export_onnx
 from emotion_nbdev.tokenization import length_sorted_batches, load_tokenizer
 
+from machine import machine
+
 HERE = Path(__file__).parent
 DEVICE = best_device()
 BFLOAT16 = native_bfloat16(DEVICE)
@@ -577,25 +579,13 @@ def fine_tuned(folder, train, validation, names):
     export_onnx(folder, validation["text"].tolist(), validation["label"])
 
 
-def processor():
-    "Its name, and with which instructions it multiplies in bfloat16; nothing where the system does not say"
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    known = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
-    flags = known.get("flags", "").split()
-    told = [name for name in ("avx512_bf16", "amx_bf16") if name in flags]
-    return ", ".join([known.get("model name", ""), *told])
-
-
-def machine(texts, rounds, size, peaks):
-    "What the figures depend on"
+def described(texts, rounds, size, peaks):
+    "The machine and the run"
     command = f"make bench TEXTS={texts} ROUNDS={rounds}"
     public = os.environ.get("EMOTION_DATA")
-    return dict(
-        date=time.strftime("%Y-%m-%d"),
+    return machine(
         device=torch.cuda.get_device_name() if DEVICE.type == "cuda" else DEVICE.type,
-        processor=processor(), size=size, cores=os.cpu_count(), threads=torch.get_num_threads(),
-        native_bfloat16=BFLOAT16, torch=torch.__version__,
+        size=size, threads=torch.get_num_threads(), native_bfloat16=BFLOAT16,
         data="public dataset, training texts" if public else "embedded corpus",
         command=command + (f" SIZE={size}" if size != "embedded" else ""),
         matmul_gflops={name: round(peak / 1e9) for name, peak in peaks.items()},
@@ -638,7 +628,7 @@ def main(
     if output is None:
         plain = (size, DEVICE.type) == ("embedded", "cpu")
         output = HERE/("results.json" if plain else f"results-{size}-{DEVICE.type}.json")
-    written = dict(machine=machine(texts, rounds, size, peaks), rows=rows)
+    written = dict(machine=described(texts, rounds, size, peaks), rows=rows)
     output.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     import pandas as pd
     print(pd.DataFrame(rows).drop(columns=["rounds"]).to_string(index=False, na_rep=""))

@@ -1,8 +1,10 @@
 "What a busy process beside it costs, with waiting threads that spin briefly, as the package asks for, and for long, as those of PyTorch do by themselves: `make bench BESIDE=1`."
-import json, os, statistics, subprocess, sys, time
+import json, os, statistics, subprocess, sys
 from pathlib import Path
 
 import typer
+
+from machine import machine
 
 HERE = Path(__file__).parent
 BUSY = "while True: pass"
@@ -53,9 +55,8 @@ def main(rounds: int = 3, output: Path = HERE/"results-beside.json"):
                  median_s=round(statistics.median(seconds), 2), min_s=round(min(seconds), 2),
                  max_s=round(max(seconds), 2))
             for (task, neighbours, waiting), seconds in found.items()]
-    machine = dict(date=time.strftime("%Y-%m-%d"), cores=os.cpu_count(),
-                   data="embedded corpus", command="make bench BESIDE=1")
-    output.write_text(json.dumps(dict(machine=machine, rows=rows), indent=1) + "\n")
+    measured_on = machine(data="embedded corpus", command="make bench BESIDE=1")
+    output.write_text(json.dumps(dict(machine=measured_on, rows=rows), indent=1) + "\n")
     for row in rows:
         print(row)
 

@@ -1,15 +1,16 @@
 "Seconds and memory of whole commands at 1, 4, 16 and 64 times the rows: `make bench GROWTH=1`."
-import csv, json, os, subprocess, sys, tempfile, time
+import csv, json, os, subprocess, sys, tempfile
 from pathlib import Path
 
 os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
 import numpy as np
 import pandas as pd
-import torch
 import typer
 
 from emotion_nbdev.dataset import load_folder, to_frame
 from emotion_nbdev.foundations.sources import EMBEDDED
+
+from machine import machine
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("emotion-nbdev")
@@ -71,9 +72,8 @@ def main(rows: int = 1000, output: Path = HERE/"results-growth.json"):
                                   peak_mib=round(peak)))
                 print(found[-1], file=sys.stderr)
             os.chdir(HERE)
-    machine = dict(date=time.strftime("%Y-%m-%d"), cores=os.cpu_count(), torch=torch.__version__,
-                   data="embedded corpus, halves of messages joined", command="make bench GROWTH=1")
-    output.write_text(json.dumps(dict(machine=machine, rows=found), indent=1) + "\n")
+    measured_on = machine(data="embedded corpus, halves of messages joined", command="make bench GROWTH=1")
+    output.write_text(json.dumps(dict(machine=measured_on, rows=found), indent=1) + "\n")
     table = pd.DataFrame(found)
     for measure in ("seconds", "peak_mib"):
         print(table.pivot(index="command", columns="rows", values=measure))

@@ -3,13 +3,14 @@ import json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
-import torch
 import typer
 
 from sklearn.metrics import accuracy_score, f1_score
 
 from emotion_nbdev.dataset import load_files, to_frame
 from emotion_nbdev.production.artefacts import load
+
+from machine import machine
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("emotion-nbdev")
@@ -105,10 +106,8 @@ def main(seeds: int = 3, only: str = None, output: Path = HERE/"results-quality.
             print(rows[-1], file=sys.stderr)
     order = list(VARIANTS)
     rows.sort(key=lambda row: order.index(row["variant"]))
-    machine = dict(
-        date=time.strftime("%Y-%m-%d"), cores=os.cpu_count(), torch=torch.__version__,
-        data="public dataset", command="EMOTION_DATA=folder make bench QUALITY=1")
-    output.write_text(json.dumps(dict(machine=machine, rows=rows), indent=1) + "\n")
+    measured_on = machine(data="public dataset", command="EMOTION_DATA=folder make bench QUALITY=1")
+    output.write_text(json.dumps(dict(machine=measured_on, rows=rows), indent=1) + "\n")
     for name in VARIANTS:
         median = statistics.median(row["seconds"] for row in rows if row["variant"] == name)
         print(f"{name}: {median:.1f} s")

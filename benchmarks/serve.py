@@ -12,6 +12,9 @@ from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.production.artefacts import load, save
 from emotion_nbdev.production.graphs import export_onnx
 
+from machine import machine
+
+HERE = Path(__file__).parent
 SERVER = """
 import sys
 from emotion_nbdev.production.endpoint import Limits, serve
@@ -71,9 +74,10 @@ async def crowd(port, texts, clients, going_on, size=1):
 def wrong(done, texts, expected, size, within):
     "The statuses of the requests that got another answer than Python gives, or none; looked at afterwards, since the clients share the cores"
     def right(start, status, body):
-        return status == 200 and all(
+        answers = json.loads(body)
+        return status == 200 and len(answers) == size and all(
             abs(row["score"] - expected[text][row["label"]]) < within
-            for text, rows in zip(texts[start:start + size], json.loads(body)) for row in rows)
+            for text, rows in zip(texts[start:start + size], answers) for row in rows)
     return [status for _, start, status, body in done if not right(start, status, body)]
 
 
@@ -115,7 +119,8 @@ def compared(model, texts, expected, clients, seconds, dtype=None, within=1e-6):
         p99_over_p50_of_a_batch=round(queued["p99"] / batch["p50"], 2))
 
 
-def main(model: Path | None = None, clients: int = 64, seconds: float = 30, requests: int = 0):
+def main(model: Path | None = None, clients: int = 64, seconds: float = 30, requests: int = 0,
+         output: Path = HERE/"results-serve.json"):
     "The queue beside each text alone, as saved and with dtype auto, in one run; every answer is compared with Python's (auto: within .02). --requests 50000: memory"
     data = load_data()
     texts = to_frame(data["validation"])["text"].tolist()
@@ -129,9 +134,12 @@ def main(model: Path | None = None, clients: int = 64, seconds: float = 30, requ
         if requests:
             with server(model) as served:
                 sizes = memory(*served, texts, expected, requests)
-    print(json.dumps(dict(
+    found = json.dumps(dict(
+        machine=machine(data="embedded corpus", seconds=seconds, command="make bench SERVE=1"),
         as_saved=saved, auto=auto, memory_mib=sizes,
-        auto_queued_over_alone_as_saved=round(auto["queued"]["per_second"] / saved["alone"]["per_second"], 2)), indent=1))
+        auto_queued_over_alone_as_saved=round(auto["queued"]["per_second"] / saved["alone"]["per_second"], 2)), indent=1)
+    output.write_text(found + "\n")
+    print(found)
 
 
 if __name__ == "__main__":

@@ -236,21 +236,20 @@ def near_duplicates(
     if runs is None:
         return []
     rare = runs[:, _sums(runs, 0) <= OFTEN]
+    sizes = _sums(runs, 1)
+    frequent = sizes - _sums(rare, 1)  # runs that are left out at first
     keys, found = text_key(pd.Series(texts)).to_numpy(), []
     for start in range(0, len(texts), AT_ONCE):
-        pairs = (rare[start:start + AT_ONCE] @ rare.T).tocoo()  # runs that each pair shares
-        found += _close_pairs(runs, rare, start + pairs.row, pairs.col, pairs.data, least)
+        pairs = (rare[start:start + AT_ONCE] @ rare[start:].T).tocoo()
+        once = pairs.row < pairs.col
+        one, other = start + pairs.row[once], start + pairs.col[once]
+        at_most = pairs.data[once] + np.minimum(frequent[one], frequent[other])
+        possible = at_most / (sizes[one] + sizes[other] - at_most) >= least
+        found += _close_pairs(runs, sizes, one[possible], other[possible], least)
     return sorted((int(a), int(b)) for a, b in found if keys[a] != keys[b])
 
-def _close_pairs(runs, rare, one, other, shared, least):
-    "Those of the candidates that share enough; `shared`: so many of the rare runs"
-    sizes = _sums(runs, 1)
-    frequent = sizes - _sums(rare, 1)
-    once = one < other
-    one, other, shared = one[once], other[once], shared[once]
-    at_most = shared + np.minimum(frequent[one], frequent[other])
-    possible = at_most / (sizes[one] + sizes[other] - at_most) >= least
-    one, other = one[possible], other[possible]
+def _close_pairs(runs, sizes, one, other, least):
+    "Those of the pairs that share enough of all their runs"
     shared = _sums(runs[one].multiply(runs[other]), 1)
     close = shared / (sizes[one] + sizes[other] - shared) >= least
     return zip(one[close], other[close])
