@@ -33,6 +33,9 @@ def test_metrics_are_rows(full_run):
         for name in ("accuracy", "macro_f1", "weighted_f1"):
             low, high = row[f"{name}_interval"]
             assert 0 <= low <= row[name] <= high <= 1
+    peaks = {(row["approach"], row["split"]): row["peak_mib"] for row in rows}
+    assert all(peaks[approach, "test"] == peaks[approach, "validation"] for approach, _ in peaks)
+    assert peaks["majority", "test"] < peaks["fine-tuned", "test"]
 
 
 def test_corpus_is_learnable_and_not_trivial(full_run):
