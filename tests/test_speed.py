@@ -211,3 +211,10 @@ def test_predict_from_a_graph_needs_neither_torch_nor_pandas(saved, tmp_path):
     assert imported_by_predict(saved, tmp_path, "float32", ["torch", "transformers", "datasets", "pandas", "sklearn", "scipy"]) == "[]"
     blank = call("predict", "--model", saved, " ", cwd=tmp_path)
     assert (blank.returncode, blank.stdout) == (2, "") and "text 1: it is blank" in blank.stderr
+
+
+def test_what_umap_compiles_is_kept():
+    from umap import umap_
+    from emotion_nbdev.projection import project
+    project(np.random.default_rng(0).random((30, 8)))
+    assert umap_.smooth_knn_dist.stats.cache_path
