@@ -8,7 +8,8 @@ $(VENV)/.installed: constraints.txt settings.ini setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
 	@echo "making $(VENV) with the pinned versions (about 3 GB on the disk): one to a few minutes"
 	"$(PYTHON)" -m venv "$(VENV)"
-	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --use-pep517 --editable ".[embedded,onnx,serve,openvino,improve,dev]"
+	PIP_CONSTRAINT=constraints.txt "$(BIN)/pip" install --quiet --no-compile --use-pep517 --editable ".[embedded,onnx,serve,openvino,improve,dev]"
+	@"$(BIN)/python" -m compileall -q -j 0 "$(VENV)"/lib > /dev/null 2>&1 || true  # pip would use one core; some files are for other versions
 	@touch $@
 
 .PHONY: help install run test bench results torture notebooks export docs preview clean

@@ -1,14 +1,17 @@
 """The tests and every notebook, one thread each: `tools/jobs.py`, or some of them: `tools/jobs.py tests nbs/01_dataset.ipynb`.
 
-The tests are shared out to two processes.  Beside them each notebook runs alone in a process of its own, as `nbdev_test` runs it, with a cache of its own: vectors kept by another, of other batches, have other last digits.  The process is forked from this one, which has imported the large libraries (and nothing of the package), so that fifty notebooks do not import them fifty times.  What a job prints is shown when it is done."""
-import os, subprocess, sys, tempfile, time
+The tests are shared out to two processes.  Beside them each notebook runs alone in a process of its own, as `nbdev_test` runs it.  The chapter's pages share a cache, as they do for somebody who reads them one after the other; each of the others has one of its own: vectors kept by another, of other batches, have other last digits.  The process is forked from this one, which has imported the large libraries (and nothing of the package), so that fifty notebooks do not import them fifty times; nor do the commands on their pages, see tools/commands.py.  What a job prints is shown when it is done."""
+import os, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
 
-import datasets, matplotlib.pyplot, pandas, seaborn, sklearn.linear_model, torch, transformers
+import datasets, matplotlib.pyplot, pandas, scipy.stats, seaborn, sklearn.linear_model, torch, transformers.trainer, umap
+import transformers.models.auto.modeling_auto, transformers.models.bert.modeling_bert
 from nbdev.config import get_config
 from nbdev.test import test_nb
+
+from commands import listen, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = ("tests", "nbs/07_fine_tuning.ipynb", "nbs/app/03_cli.ipynb", "nbs/08_error_analysis.ipynb")
@@ -25,7 +28,9 @@ def passes(name):
     "Do a job, in the process that was made for it"
     if name == "tests":
         return subprocess.run([sys.executable, "-m", "pytest", "-q", "--durations=12", "-n", "2", "--dist", "loadfile", "tests"]).returncode == 0
-    os.environ["EMOTION_CACHE"] = tempfile.mkdtemp(dir=os.environ.get("EMOTION_CACHE"))
+    cache = Path(tempfile.gettempdir())/"chapter"
+    os.environ["EMOTION_CACHE"] = str(cache) if (ROOT/name).parent == ROOT/"nbs" else tempfile.mkdtemp()
+    os.environ["PATH"] = os.pathsep.join([str(ROOT/"tools/forked"), os.environ["PATH"]])
     return test_nb(ROOT/name, skip_flags=get_config().tst_flags.split(), basepath=ROOT)[0]
 
 
@@ -44,6 +49,16 @@ def start(name):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def serve_commands(folder):
+    "Process number of what runs the commands of pages"
+    os.environ["EMOTION_COMMANDS"] = f"{folder}/commands"
+    listener = listen(os.environ["EMOTION_COMMANDS"])
+    number = os.fork()
+    if not number: serve(listener)
+    listener.close()
+    return number
 
 
 def main(wanted):
@@ -65,4 +80,8 @@ def main(wanted):
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    main(sys.argv[1:] or jobs())
+    with tempfile.TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder  # what the jobs leave lies there, and goes in the end
+        commands = serve_commands(folder)
+        try: main(sys.argv[1:] or jobs())
+        finally: os.kill(commands, signal.SIGTERM)
