@@ -17,7 +17,7 @@ os.environ.setdefault("EMOTION_CACHE", tempfile.mkdtemp())  # features of tests 
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))  # where that server finds forked.py
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["forked"])
-READ_LATE = {"EMOTION_CACHE", "HF_TOKEN"}
+READ_LATE = {"EMOTION_CACHE", "HF_TOKEN", "TMPDIR"}
 COMMAND = Path(sys.executable).parent/"emotion-nbdev"
 ROWS = {"anger": ["you charged me twice and hung up", "stop parking across my gate", "another lie from the same office"],
         "joy": ["we won in the last minute", "the cast is off and I can dance", "first salary and first sofa"],
@@ -56,10 +56,15 @@ def call(*arguments, cwd, **environment):
     "Run the command line in a process of its own; one whose libraries are imported already, unless they look at the environment while they are"
     arguments = list(map(str, arguments))
     if environment.keys() - READ_LATE:
-        return subprocess.run([COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
+        return subprocess.run([sys.executable if arguments[0] == "-c" else COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
     started = Started(*arguments, cwd=cwd, environment=environment)
     stdout, stderr = started.communicate()
     return subprocess.CompletedProcess(arguments, started.returncode, stdout, stderr)
+
+
+def python(code, *arguments, cwd=".", **environment):
+    "Run lines of Python in such a process, for tests to which a fresh import is nothing"
+    return call("-c", code, *arguments, cwd=cwd, **environment)
 
 
 @pytest.fixture

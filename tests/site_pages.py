@@ -4,14 +4,14 @@ import atexit
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, NavigableString
+from conftest import python
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,12 +39,10 @@ def built() -> Path:
 
 
 def build(folder: Path):
-    done = subprocess.run(
-        [sys.executable, "tools/docs.py", "--plain", "--dest", folder, "--page", "none"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    arguments = ["--plain", "--dest", folder, "--page", "none"]
+    code = "import runpy, sys; sys.path.insert(0, 'tools')"
+    code += "; runpy.run_path('tools/docs.py', None, '__main__')"
+    done = python(code, *arguments, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -98,18 +96,24 @@ def broken_links(page: str, soup, known: dict, files: set) -> list[str]:
     return [f"{page}: {href}: {wrong}" for href, wrong in found if wrong]
 
 
+def prose(tag):
+    "The strings in a tag that are no code and no picture"
+    for child in tag.children:
+        if isinstance(child, NavigableString):
+            yield child
+        elif child.name not in ("pre", "code", "script", "style", "svg"):
+            yield from prose(child)
+
+
 def raw_markdown(page: str, soup) -> list[str]:
     "Markdown that nobody rendered, as a reader would see it"
-    soup = parse(str(soup.find("main")))
-    signatures = [pre.get_text() for pre in soup.find_all("pre")]
+    signatures = [pre.get_text() for pre in soup.find("main").find_all("pre")]
     found = [
         f"{page}: a link in code: {match}"
         for text in signatures
         for match in re.findall(r"\[`[^`]+`\]\(\S+", text)
     ]
-    for tag in soup.find_all(["pre", "code", "script", "style", "svg"]):
-        tag.decompose()
-    for text in soup.find_all(string=True):
+    for text in prose(soup.find("main")):
         match = _raw.search(text)
         if match:
             found.append(
@@ -167,9 +171,9 @@ def doubled_ids(page: str, soup) -> list[str]:
     return [f"{page}: {name}" for name in sorted(set(named)) if named.count(name) > 1]
 
 
-def foreign(page: str, html: str) -> list[str]:
+def foreign(page: str, soup) -> list[str]:
     "What a browser would fetch from another host by opening the page"
-    soup, found = parse(html), []
+    found = []
     for tag in soup.find_all(
         ["script", "img", "iframe", "source", "video", "audio", "embed", "object", "link"]
     ):

@@ -40,7 +40,7 @@ ALIKE = """() => {
         if (!row.querySelector("[class], [style], td > *")) row.remove();
     document.querySelectorAll("nav.pages li + li:not(:has([aria-current]))")
         .forEach((item) => item.remove());
-}"""  # of what is alike on a page axe sees some: each kind of token, first rows, sidebar's first links
+}"""  # of what is alike axe sees some: each kind of token, first rows, the sidebar's first links
 BAD = """<!doctype html><html lang="en"><title>bad</title><main>
 <h1 style="color: #bbb; background: #fff">pale</h1><div style="width: 2000px">wide</div>
 <pre class="code"><code><span class="k">if</span> <span class="k">in</span>

@@ -1,13 +1,12 @@
 "The cache of features, the ONNX export and its examination, and what a cold start may import."
 import json, os, sqlite3, subprocess, sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import COMMAND, ROWS, call
+from conftest import ROWS, call, python, Started
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.features import FeatureExtractor
 from emotion_nbdev.foundations.compute import compute_dtype, native_bfloat16
@@ -59,9 +58,9 @@ def test_damaged_entries_and_files_are_rebuilt(kept, tiny_checkpoint):
 
 def test_two_processes_share_the_cache(kept, tiny_checkpoint):
     code = f"from emotion_nbdev.features import FeatureExtractor as F; e = F({str(tiny_checkpoint)!r}).fit(); print([float(e.transform([f'text {{n}} of many' for n in range(i, i + 40)]).sum() > -1e9) for i in range(0, 200, 20)])"
-    def run(_): return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    with ThreadPoolExecutor(2) as pool: done = list(pool.map(run, range(2)))
-    assert all(process.returncode == 0 and "not used" not in process.stderr for process in done), done[0].stderr + done[1].stderr
+    both = [Started("-c", code, cwd=".", environment={"EMOTION_CACHE": str(kept.parent)}) for _ in range(2)]
+    said = [process.communicate() for process in both]
+    assert all(process.returncode == 0 and "not used" not in stderr for process, (_, stderr) in zip(both, said)), said
     assert sqlite3.connect(kept).execute("SELECT count(*) FROM vectors").fetchone() == (220,)
 
 
@@ -164,7 +163,7 @@ graphs.export_onnx({str(copy)!r}, {list(TEXTS)!r}, {list(LABELS)!r})
 """
     scratch = tmp_path/"scratch"
     scratch.mkdir()
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(scratch)})
+    killed = python(code, TMPDIR=str(scratch))
     assert killed.returncode == 9 and len(list(scratch.iterdir())) >= 1, killed.stderr
     assert sorted(path.name for path in copy.iterdir()) == before
     assert isinstance(load_classifier(copy), FineTunedClassifier)
