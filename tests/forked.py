@@ -1,5 +1,5 @@
 "A process that runs the command line, or some lines of Python: what it imports is imported once for all tests, by the server that is forked for each."
-import os, sys
+import gc, os, sys
 
 import emotion_nbdev.app.report
 import emotion_nbdev.beyond.check
@@ -13,6 +13,8 @@ import transformers.models.auto.modeling_auto
 import transformers.models.bert.modeling_bert
 import transformers.trainer
 import umap
+
+gc.freeze()  # what is imported is no garbage: the Trainer looks for it before and after each training
 
 
 def commanded(arguments, folder, environment, paths):
