@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from conftest import ROWS, call
+from conftest import ROWS, call, python
 from hub_server import Fault, HubServer
 
 from emotion_nbdev.foundations.core import InputError
@@ -500,7 +500,7 @@ def torture_interrupts(number, place, seed=0):
 
 
 def test_an_interrupted_push_publishes_nothing_behind_your_back(tmp_path):
-    codes = torture_interrupts(56, tmp_path)
+    codes = torture_interrupts(2 * len(MOMENTS), tmp_path)
     assert codes.count(130) > len(codes) / 5, codes
 
 
@@ -516,7 +516,7 @@ def test_the_command(tmp_path, csv_file):
     assert call("train", "--approach", "tfidf", "--train-file", "train.csv", "--validation-file", "validation.csv", "--output-dir", "moods", cwd=tmp_path).returncode == 0
     def as_the_card_says(**environment):
         code = (tmp_path/"moods"/"README.md").read_text().split("```python\n")[1].split("```")[0]
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ | environment)
+        done = python(code, cwd=tmp_path, **environment)
         return code, done.stdout, done.stderr
     code, answers, said = as_the_card_says()
     assert 'model = "moods"' in code and len(answers.splitlines()) == 2, said

@@ -13,6 +13,17 @@ def shell(*arguments, **options):
     return done.stdout
 
 
+# the command, and Python, in one process: each has to compile what it imports
+IN_ONE = """
+import runpy, sys
+from emotion_nbdev.dataset import load_data
+data = load_data()
+print(len(data["train"]), len(data["test"]), sys.prefix)
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_wheel_in_a_second_environment_answers(tmp_path):
     environment = {**os.environ, "PIP_CONSTRAINT": str(ROOT/"constraints.txt")}
     shell(sys.executable, "-m", "build", "--outdir", tmp_path/"dist", ROOT, env=environment)  # the sdist, and the wheel from it
@@ -20,15 +31,17 @@ def test_wheel_in_a_second_environment_answers(tmp_path):
     inside = set(zipfile.ZipFile(wheel).namelist())
     tracked = [path.relative_to(ROOT).as_posix() for path in (ROOT/"emotion_nbdev").rglob("*") if path.is_file() and path.suffix in (".py", ".csv", ".html", ".md")]
     assert {"emotion_nbdev/foundations/sources.py", "emotion_nbdev/app/cli.py", "emotion_nbdev/templates/report.html", "emotion_nbdev/embedded/train.csv"} <= set(tracked) <= inside
-    shell(sys.executable, "-m", "venv", tmp_path/"venv")
-    shell(tmp_path/"venv/bin/pip", "install", "--quiet", "--no-compile", f"{wheel}[embedded]", env=environment)
-    installed = shell(tmp_path/"venv/bin/pip", "list", "--format=freeze")
+    shell(sys.executable, "-m", "venv", "--without-pip", tmp_path/"venv")
+    pip = (sys.executable, "-m", "pip", "--python", tmp_path/"venv/bin/python")
+    shell(*pip, "install", "--quiet", "--no-compile", f"{wheel}[embedded]", env=environment)
+    installed = shell(*pip, "list", "--format=freeze")
     assert "nbdev" not in installed.replace("emotion-nbdev", "") and "fastcore" not in installed
-    assert call("train", "--approach", "features", "--output-dir", "model", cwd=tmp_path).returncode == 0
-    answer = shell(tmp_path/"venv/bin/emotion-nbdev", "predict", "you people charged me twice, again", "--model", "model", cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
+    assert call("train", "--approach", "features", "--max-train-samples", 600, "--output-dir", "model", cwd=tmp_path).returncode == 0
+    alone = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}}
+    assert shell(tmp_path/"venv/bin/emotion-nbdev", "--version", **alone) == "0.1.0\n"
+    listing, answer = shell(tmp_path/"venv/bin/python", "-c", IN_ONE, tmp_path/"venv/bin/emotion-nbdev", "predict", "you people charged me twice, again", "--model", "model", **alone).split("\n", 1)
+    assert listing == f"2880 360 {tmp_path/'venv'}"
     assert "you people charged me twice" in answer and "anger" in answer
-    listing = shell(tmp_path/"venv/bin/python", "-c", "from emotion_nbdev.dataset import load_data; d = load_data(); print(len(d['train']), len(d['test']))", cwd=tmp_path)
-    assert listing.split() == ["2880", "360"]
 
 
 def test_help_answers_at_once_and_imports_nothing_heavy():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.dummy import DummyClassifier
 
-from conftest import COMMAND, ROWS, call
+from conftest import COMMAND, ROWS, call, python
 from emotion_nbdev.foundations.core import InputError, reserved
 from emotion_nbdev.foundations.sources import read_table
 from emotion_nbdev.production import batches
@@ -221,8 +221,8 @@ def test_a_death_while_the_parts_are_removed(tmp_path, small_parts, monkeypatch)
 def test_two_files_of_one_stem_share_the_name_of_what_is_set_aside(tmp_path):
     (tmp_path/"in.jsonl").write_text('{"text": "fine"}\n{"text": " "}\n')
     with reserved(tmp_path/"out.rejected.jsonl"):
-        holder = [sys.executable, "-c", "import sys\nfrom sklearn.dummy import DummyClassifier\nfrom emotion_nbdev.production.batches import label_file\nlabel_file(DummyClassifier().fit(['x', 'y'], ['a', 'b']), sys.argv[1], sys.argv[2])"]
-        done = subprocess.run([*holder, tmp_path/"in.jsonl", tmp_path/"out.csv"], capture_output=True, text=True)
+        labels = "import sys\nfrom sklearn.dummy import DummyClassifier\nfrom emotion_nbdev.production.batches import label_file\nlabel_file(DummyClassifier().fit(['x', 'y'], ['a', 'b']), sys.argv[1], sys.argv[2])"
+        done = python(labels, tmp_path/"in.jsonl", tmp_path/"out.csv")
     assert "out.rejected.jsonl is being written by process" in done.stderr and not (tmp_path/"out.csv").exists()
 
 
@@ -356,7 +356,7 @@ except OSError as error: print("OSError", error)
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_no_space_left_then_some(tmp_path, ending):
     (tmp_path/"in.jsonl").write_text("".join(json.dumps({"text": f"message {number} {random.Random(number).random()}"}) + "\n" for number in range(4000)))
-    def label(name, limit): return subprocess.run([sys.executable, "-c", WITH_LITTLE_SPACE, "in.jsonl", name, str(limit)], cwd=tmp_path, capture_output=True, text=True)
+    def label(name, limit): return python(WITH_LITTLE_SPACE, "in.jsonl", name, limit, cwd=tmp_path)
     assert label(f"whole{ending}", 0).stdout == "(4000, 0)\n"
     for limit in (10_000, 60_000):  # not one part, all parts but not the whole
         failed = label(f"out{ending}", limit)
