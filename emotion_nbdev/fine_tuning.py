@@ -8,9 +8,11 @@ __all__ = ['LOGGED', 'LEARNED_FROM', 'usual_epochs', 'schedule_arguments', 'keep
            'load_with_head', 'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer',
            'last_layer', 'head_inputs', 'start_head', 'put_into', 'lighten', 'train', 'FineTuningSettings',
            'class_probabilities', 'require_labels', 'require_possible', 'names_of', 'new_model', 'require_trained_head',
-           'trained_names', 'recorded_settings', 'settings_in_force', 'training_record', 'FineTunedClassifier']
+           'trained_names', 'recorded_settings', 'settings_in_force', 'library_versions', 'training_record',
+           'FineTunedClassifier', 'training_key', 'fit_or_recall']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
+import hashlib
 import json
 import math
 import tempfile
@@ -25,6 +27,7 @@ from tqdm.auto import tqdm
 from .dataset import class_names
 from .evaluation import samples_digest
 from .features import encoder_batches, loading, require_weights
+from .foundations.cache import fingerprint, kept_model
 from emotion_nbdev.foundations.checkpoints import (
     can_be_shown, EMBEDDED_CHECKPOINT, require_finite, resolve_checkpoint,
 )
@@ -112,7 +115,7 @@ def training_arguments(
     return TrainingArguments(
         output_dir=str(output_dir),
         per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=2 * batch_size,
+        per_device_eval_batch_size=batch_size,
         train_sampling_strategy="group_by_length",
         label_smoothing_factor=label_smoothing,
         disable_tqdm=True,  # see progress_callback
@@ -593,18 +596,22 @@ def settings_in_force(
         classifier.epochs, classifier.learning_rate)
     return dict(epochs=chosen["num_train_epochs"], learning_rate=chosen["learning_rate"])
 
+def library_versions() -> dict: # name -> version
+    "Of the libraries on which a training depends"
+    from importlib.metadata import version
+    names = ("emotion-nbdev", "torch", "transformers", "datasets", "scikit-learn")
+    return {name: version(name) for name in names}
+
 def training_record(
     classifier:FineTuningSettings, # after `fit`
 ) -> dict: # JSON types only
     "What a later reader needs to know about a training: settings, library versions, the epochs"
-    from importlib.metadata import version
-    packages = ("emotion-nbdev", "torch", "transformers", "datasets", "scikit-learn")
     history = getattr(classifier, "history_", pd.DataFrame())
     return dict(
         format=1,
         approach="fine-tuned",
         settings=recorded_settings(classifier) | getattr(classifier, "in_force_", {}),
-        versions={name: version(name) for name in packages},
+        versions=library_versions(),
         classes=classifier.classes_.tolist(),
         history=history.reset_index().to_dict("records"),
     )
@@ -665,3 +672,39 @@ class FineTunedClassifier(
         classifier = cls(checkpoint, dtype=dtype)
         classifier._adopt(*load_with_head(checkpoint, revision), names)
         return classifier
+
+# %% ../nbs/07_fine_tuning.ipynb #e0d89082
+def training_key(
+    classifier:FineTunedClassifier, # not yet fitted
+    texts, # this and the next two: see fit
+    labels,
+    validation=None,
+) -> str: # hexadecimal
+    "Digest of all that a training depends on"
+    held = validation and samples_digest(*validation)
+    about = dict(
+        settings=recorded_settings(classifier),
+        messages=samples_digest(texts, labels),
+        validation=held,
+        checkpoint=fingerprint(resolve_checkpoint(classifier.checkpoint)),
+        versions=library_versions(),
+    )
+    written = json.dumps(about, sort_keys=True)
+    return hashlib.sha256(written.encode()).hexdigest()
+
+def fit_or_recall(
+    classifier:FineTunedClassifier, # not yet fitted
+    texts, # this and the next two: see fit
+    labels,
+    validation=None,
+) -> FineTunedClassifier:
+    "A training, or what the same training left in the cache, see kept_model"
+    key = training_key(classifier, texts, labels, validation)
+    # of a loss that somebody wrote, the key knows nothing but the name
+    folder = kept_model(key) if classifier.loss is None else None
+    if folder and folder.is_dir():
+        return FineTunedClassifier.load(folder)
+    classifier.fit(texts, labels, validation)
+    if folder and not folder.is_dir():  # nor made by another process meanwhile
+        classifier.save(folder)
+    return classifier

@@ -36,8 +36,8 @@ from emotion_nbdev.dataset import class_names, find_datasets, from_tables, held_
 from emotion_nbdev.error_analysis import decisive_words, sortable_table
 from emotion_nbdev.evaluation import Answers, answers, bootstrap_intervals, calibration_error, calibration_interval, compare, gains, joint_counts, ledger_row, log_odds_interval, redrawn, reliability, wilson_interval
 from emotion_nbdev.features import encoder_batches, encoder_vectors, FeatureExtractor, loading, require_weights
-from emotion_nbdev.fine_tuning import class_probabilities, encode_for, FineTunedClassifier, label_settings, load_with_head, make_trainer, names_of, schedule_arguments, train, trained_names, training_arguments, training_callbacks, training_rows
-from emotion_nbdev.foundations.cache import VectorFile
+from emotion_nbdev.fine_tuning import class_probabilities, encode_for, FineTunedClassifier, fit_or_recall, label_settings, load_with_head, make_trainer, names_of, schedule_arguments, train, trained_names, training_arguments, training_callbacks, training_key, training_rows
+from emotion_nbdev.foundations.cache import fresh_cache, VectorFile
 from emotion_nbdev.foundations.checkpoints import download_checkpoint, nested_settings
 from emotion_nbdev.foundations.compute import compute_dtype, plain_attention
 from emotion_nbdev.foundations.core import hidden_neighbour, InputError
@@ -321,7 +321,7 @@ def serving(c, **more):
 
 class Recorder:
     "A graph that says what it was given"
-    inputs = ["input_ids"]
+    inputs, at_once = ["input_ids"], 1
 
     def run(self, batches):
         return [(indices, inputs["input_ids"].tolist()) for indices, inputs in batches]
@@ -390,6 +390,11 @@ def batched(c, **more):
     return len(given)
 
 
+def recalled(c, **more):
+    with fresh_cache():
+        return list(fit_or_recall(FineTunedClassifier(c.tiny, epochs=1), c.texts, c.labels, **more).history_)
+
+
 def climbed(c, approaches, checkpoints=None, **more):
     "What a short fine-tuning answers, and leaves"
     with patch("emotion_nbdev.fine_tuning.usual_epochs", lambda steps: 2):
@@ -440,6 +445,8 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (make_trainer, lambda c, **more: trainer(c, **more), dict(loss=focal_loss, patience=2)),
     (train, lambda c, **more: fine_tuned(c, **more), dict(batch_size=4, checkpoints="NEW", loss=focal_loss, patience=0, head_start=False, thorough=True)),
     (FineTunedClassifier, lambda c, **more: fitted(FineTunedClassifier(c.tiny, epochs=1, **more), c), dict(dtype="bfloat16", head_start=False)),
+    (training_key, lambda c, **more: training_key(FineTunedClassifier(c.tiny), c.texts, c.labels, **more), dict(validation=(["we won"], ["joy"]))),
+    (fit_or_recall, lambda c, **more: recalled(c, **more), dict(validation=(["we won"], ["joy"]))),
     (FineTunedClassifier.load, lambda c, **more: FineTunedClassifier.load(c.tuned, **more).predict_proba(c.texts), dict(dtype="bfloat16")),
     (class_probabilities, lambda c, **more: class_probabilities(*c.head, encode_for(*c.head, c.texts)[0], [0, 1, 2], **more), dict(dtype="bfloat16")),
     (names_of, lambda c, **more: names_of(np.array(c.labels), **more), dict(label_names=["joy", "sadness", "anger"])),

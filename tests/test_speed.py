@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from conftest import ROWS, call, python, Started
+from emotion_nbdev.foundations.cache import clear_cache, kept_files
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.features import FeatureExtractor
 from emotion_nbdev.foundations.compute import compute_dtype, native_bfloat16
-from emotion_nbdev.fine_tuning import FineTunedClassifier, load_with_head
+from emotion_nbdev.fine_tuning import FineTunedClassifier, fit_or_recall, load_with_head
+from emotion_nbdev.improvements import focal_loss
 from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import GRAPH, OnnxClassifier, OpenVinoGraph, Refused, RuntimeGraph, export_onnx, load_classifier
 
@@ -62,6 +64,19 @@ def test_two_processes_share_the_cache(kept, tiny_checkpoint):
     said = [process.communicate() for process in both]
     assert all(process.returncode == 0 and "not used" not in stderr for process, (_, stderr) in zip(both, said)), said
     assert sqlite3.connect(kept).execute("SELECT count(*) FROM vectors").fetchone() == (220,)
+
+
+def test_a_training_is_recalled_for_the_same_only(kept, tiny_checkpoint):
+    def trained(texts=TEXTS, labels=LABELS, validation=None, **settings):
+        found = fit_or_recall(FineTunedClassifier(tiny_checkpoint, **dict(epochs=1) | settings), list(texts), list(labels), validation)
+        return found, hasattr(found, "history_")
+    first, was_trained = trained()
+    again, was_trained_again = trained()
+    assert was_trained and not was_trained_again and np.array_equal(first.predict_proba(TEXTS), again.predict_proba(TEXTS))
+    others = [dict(seed=1), dict(epochs=2), dict(loss=focal_loss), dict(texts=TEXTS[::-1], labels=LABELS[::-1]), dict(labels=[*LABELS[1:], LABELS[0]]), dict(validation=(TEXTS, LABELS))]
+    assert all(trained(**other)[1] for other in others) and trained(loss=focal_loss)[1]
+    clear_cache()
+    assert not kept_files() and trained()[1]
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path, monkeypatch, tiny_checkpoint):

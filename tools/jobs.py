@@ -1,7 +1,7 @@
 """The tests and every notebook, one thread each: `tools/jobs.py`, or some of them: `tools/jobs.py tests nbs/01_dataset.ipynb`.
 
 The tests are shared out to two processes.  Beside them each notebook runs alone in a process of its own, as `nbdev_test` runs it.  The chapter's pages share a cache, as they do for somebody who reads them one after the other; each of the others has one of its own: vectors kept by another, of other batches, have other last digits.  The process is forked from this one, which has imported the large libraries (and nothing of the package), so that fifty notebooks do not import them fifty times; nor do the commands on their pages, see tools/commands.py.  What a job prints is shown when it is done."""
-import os, signal, subprocess, sys, tempfile, time
+import gc, os, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
@@ -82,6 +82,7 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # what the jobs leave lies there, and goes in the end
+        gc.freeze()  # no search for garbage among all that is imported
         commands = serve_commands(folder)
         try: main(sys.argv[1:] or jobs())
         finally: os.kill(commands, signal.SIGTERM)

@@ -1392,16 +1392,14 @@ _EXAMPLES["cache"] = "Examples:\n\nemotion-nbdev cache\n\nemotion-nbdev cache --
 def _cache(
     clear:_option(bool, "--clear", help="remove all that is kept") = False,
 ):
-    "Say where vectors of messages are kept, and remove them."
+    "Say where vectors of messages and trained models are kept, and remove them."
     with _manners():
-        from emotion_nbdev.foundations.cache import kept_files
+        from emotion_nbdev.foundations.cache import cache_file, clear_cache, kept_files
         files = kept_files()
         size = sum(path.stat().st_size for path in files)
         if not files: return _say("nothing is kept")
-        if clear:
-            for path in files: path.unlink()
-            return _say(f"removed: {size:,} bytes in {files[0].parent}")
-        _say(f"kept: {size:,} bytes in {files[0].parent}")
+        if clear: clear_cache()
+        _say(f"{'removed' if clear else 'kept'}: {size:,} bytes in {cache_file().parent}")
 
 # %% ../../nbs/app/03_cli.ipynb #7aa7524f
 def main():

@@ -20,7 +20,7 @@ from ..foundations.checkpoints import model_folder
 from ..foundations.core import InputError, log
 from ..foundations.texts import as_texts, public_name, visible
 from .artefacts import load, read_record
-from .graphs import OnnxClassifier
+from .graphs import OnnxClassifier, plain_tokenizer
 from emotion_nbdev.production.page import (
     about, EXAMPLES, page_files, page_settings, read_ledger,
 )
@@ -113,17 +113,14 @@ def _ordered(folder, classes):
 
 def _reader(folder, classifier):
     "Tokenizer and limit of a model; (None, None) for one that has no tokens"
+    if isinstance(classifier, OnnxClassifier):
+        return classifier.tokenizer_, classifier.record_["limit"]
     if not (folder/"tokenizer.json").is_file():
         return None, None
-    from tokenizers import Tokenizer
-    tokenizer = Tokenizer.from_file(str(folder/"tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    if isinstance(classifier, OnnxClassifier):
-        return tokenizer, classifier.record_["limit"]
     from transformers import AutoConfig
     from emotion_nbdev.tokenization import load_tokenizer, token_limit
-    return tokenizer, token_limit(load_tokenizer(folder), AutoConfig.from_pretrained(folder))
+    limit = token_limit(load_tokenizer(folder), AutoConfig.from_pretrained(folder))
+    return plain_tokenizer(folder), limit
 
 # %% ../../nbs/production/09_endpoint.ipynb #8ec85df6
 @dataclass(frozen=True)
@@ -158,13 +155,17 @@ class ServedModel:
     def answer(self, texts):
         "An `Answer` for each text"
         rows = self.classifier.predict_proba(texts).tolist()  # (texts, classes)
-        lengths = [0] * len(texts)
-        if self.tokenizer:
-            encoded = self.tokenizer.encode_batch(texts)
-            lengths = [len(found.ids) for found in encoded]
         limit = self.limit or 0
         return [self._one(row, length, limit)
-                for row, length in zip(rows, lengths)]
+                for row, length in zip(rows, self._lengths(texts))]
+
+    def _lengths(self, texts):
+        "Tokens of each text that was just answered, before any was cut"
+        if isinstance(self.classifier, OnnxClassifier):
+            return self.classifier.lengths_
+        if self.tokenizer is None:
+            return [0] * len(texts)
+        return [len(found.ids) for found in self.tokenizer.encode_batch(texts)]
 
     def _one(self, row, length, limit):
         "The `Answer` of one text"

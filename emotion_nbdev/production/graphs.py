@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MEMORY', 'INPUTS', 'RECORD', 'write_graph', 'seconds_for', 'within', 'read_graph_record', 'RuntimeGraph',
-           'OpenVinoGraph', 'computed_numbers', 'require_shape', 'padded_inputs', 'graph_batches', 'weights_digest',
-           'OnnxClassifier', 'Refused', 'Agreement', 'agreement', 'export_onnx', 'quantized', 'load_classifier']
+           'OpenVinoGraph', 'computed_numbers', 'require_shape', 'padded_inputs', 'shared_budget', 'graph_batches',
+           'weights_digest', 'plain_tokenizer', 'OnnxClassifier', 'Refused', 'Agreement', 'agreement', 'export_onnx',
+           'quantized', 'load_classifier']
 
 # %% ../../nbs/production/05_graphs.ipynb #cbfb4df9
 import hashlib, json, logging, shutil, sys, tempfile, warnings
@@ -13,7 +14,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from threading import Event, Timer
 from time import sleep
@@ -181,6 +182,7 @@ def _is_record(record):
 class RuntimeGraph:
     "An ONNX graph run by the ONNX Runtime, in float32; `InputError`: not installed, damaged file"
     dtype = "float32"
+    at_once = 1  # batches at work together
     def __init__(self, path):
         try:
             import onnxruntime
@@ -226,6 +228,7 @@ class OpenVinoGraph:
         names = [entry.get_any_name() for entry in self.model.inputs]
         self.path, self.inputs = path, _known_inputs(path, names)
         self.size = Path(path).stat().st_size
+        self.at_once = self.model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.queue = lambda: openvino.AsyncInferQueue(self.model)
 
     def run(self, batches):
@@ -318,6 +321,19 @@ def padded_inputs(
         mask[place, :len(row)] = 1
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
+def shared_budget(
+    lengths, # tokens of each text
+    at_once:int, # batches at work together
+    tokens_per_batch:int, # at most
+) -> int: # padded tokens of a batch
+    "The least with which a few texts are as many batches as are at work together, and no more"
+    budget = ceil(sum(lengths) / at_once)
+    while budget < tokens_per_batch:
+        if len(length_sorted_batches(lengths, budget)) <= at_once:
+            return budget
+        budget = ceil(1.1 * budget)
+    return tokens_per_batch
+
 def graph_batches(
     graph, # a RuntimeGraph or an OpenVinoGraph
     input_ids:list, # one list of token ids a text, unpadded
@@ -327,6 +343,8 @@ def graph_batches(
     "Run a graph over texts of similar length together; yields (indices of the texts, output)"
     from tqdm.auto import tqdm
     lengths = [len(ids) for ids in input_ids]
+    if graph.at_once > 1:
+        tokens_per_batch = shared_budget(lengths, graph.at_once, tokens_per_batch)
     def batches():
         for indices in length_sorted_batches(lengths, tokens_per_batch):
             inputs = padded_inputs([input_ids[index] for index in indices], pad_id)
@@ -349,7 +367,9 @@ def weights_digest(
     return digest.hexdigest()
 
 # %% ../../nbs/production/05_graphs.ipynb #4dda4187
-def _plain_tokenizer(folder):
+def plain_tokenizer(
+    folder, # of a saved model
+): # of 🤗 Tokenizers
     "The tokenizer of a folder without padding and truncation; an `InputError` when it is damaged"
     from tokenizers import Tokenizer
     try:
@@ -392,7 +412,7 @@ class OnnxClassifier(TextClassifierMixin):
         else:
             classifier.graph_ = OpenVinoGraph(path, dtype)
         classifier.record_ = classifier.graph_.record
-        classifier.tokenizer_ = _plain_tokenizer(folder)
+        classifier.tokenizer_ = plain_tokenizer(folder)
         classifier.classes_ = np.array(sorted_labels(classifier.record_.get("classes", ())))
         return classifier
 
@@ -400,8 +420,9 @@ class OnnxClassifier(TextClassifierMixin):
         "Token ids within the limit, and the account of what was cut"
         limit = self.record_["limit"]
         ids = [encoding.ids for encoding in self.tokenizer_.encode_batch(texts)]
-        long = [row for row, tokens in enumerate(ids) if len(tokens) > limit]
-        lost = sum(len(ids[row]) - limit for row in long)
+        self.lengths_ = list(map(len, ids))
+        long = [row for row, length in enumerate(self.lengths_) if length > limit]
+        lost = sum(self.lengths_[row] - limit for row in long)
         truncation = Truncation(len(ids), len(long), lost, limit)
         for row in long:
             ids[row] = cut_to(self.tokenizer_, texts[row], limit).ids
@@ -410,7 +431,7 @@ class OnnxClassifier(TextClassifierMixin):
         return ids, truncation
 
     def predict_proba(self, texts):
-        "(texts, classes), in the order of `classes_`; what was cut stands in `truncation_`"
+        "(texts, classes), as in `classes_`; `truncation_`: what was cut, `lengths_`: tokens before"
         ids, self.truncation_ = self._encode(as_texts(texts))
         columns = [self.record_["classes"].index(name) for name in self.classes_]
         probabilities = np.empty((len(ids), len(columns)))
