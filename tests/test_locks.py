@@ -28,7 +28,7 @@ def hidden(folder):
 
 def test_two_labellings_into_one_file(tmp_path):
     save(make_classifier("tfidf").fit(TEXTS, LABELS), tmp_path/"model")
-    rows = 60_000
+    rows = 20_000
     (tmp_path/"in.csv").write_text("id,text\n" + "".join(f"{number},{TEXTS[number % 9]}\n" for number in range(rows)))
     arguments = ("predict", "--model", "model", "--input", "in.csv", "--output", "out.csv")
     first = Started(*arguments, cwd=tmp_path)
@@ -44,7 +44,7 @@ def test_two_labellings_into_one_file(tmp_path):
 
 def test_a_lock_ends_with_its_owner(tmp_path):
     save(make_classifier("tfidf").fit(TEXTS, LABELS), tmp_path/"model")
-    (tmp_path/"in.csv").write_text("text\n" + "".join(f"{text}\n" for text in TEXTS) * 8_000)
+    (tmp_path/"in.csv").write_text("text\n" + "".join(f"{text}\n" for text in TEXTS) * 2_500)
     arguments = ("predict", "--model", "model", "--input", "in.csv", "--output", "out.csv")
     first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.csv.parts/0*", tmp_path, first)
@@ -86,7 +86,7 @@ def test_two_runs_into_one_folder(tmp_path, csv_file, tiny_checkpoint):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_is_taken_up_or_started_again(tmp_path, csv_file, tiny_checkpoint, how):
-    csv_file(rows={label: texts * 10 for label, texts in MANY.items()})
+    csv_file(rows={label: texts * 5 for label, texts in MANY.items()})
     arguments = ("run", "--train-file", "train.csv", "--model", tiny_checkpoint, "--output-dir", "out")
     first = Started(*arguments, cwd=tmp_path)
     wait_for(".out.unfinished/checkpoint-*", tmp_path, first)
