@@ -178,7 +178,7 @@ def test_a_large_file_in_constant_memory_and_after_a_kill(tmp_path):
     _, usage = os.wait4(whole.pid, 0)[1:]
     few = predict_few(tmp_path)
     assert usage.ru_maxrss < few + 120 * 1024  # KiB: the texts alone are 20 MB, as Python objects of a table several times that
-    killed = predict("killed.csv")
+    killed = Started("predict", "--model", "model", "--input", "many.csv", "--output", "killed.csv", cwd=tmp_path)
     while len(list(tmp_path.glob(".killed.csv.parts/[0-9]*.csv"))) < 3: time.sleep(.02)
     killed.send_signal(signal.SIGKILL); killed.wait()
     assert not (tmp_path/"killed.csv").exists()
