@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hub_server import Fault, HubServer
 
+from conftest import python
 from emotion_nbdev.foundations import checkpoints, patience
 from emotion_nbdev.foundations.checkpoints import (
     DamagedError,
@@ -138,7 +139,8 @@ def test_a_path_that_nobody_opens_does_no_harm(tiny_checkpoint, tmp_path):
     names = ("name_or_path", *checkpoints.UNREAD)
     old = {name: str(elsewhere) for name in names}
     folder = changed(tiny_checkpoint, tmp_path / "c", tokenizer_config__json=old)
-    subprocess.run([sys.executable, "-c", OPENED, folder], check=True, timeout=120)
+    looked = python(OPENED, folder)
+    assert looked.returncode == 0, looked.stderr
     for name in ("vocab_file", "tokenizer_file", "merges_file"):
         bad = changed(tiny_checkpoint, tmp_path / name, tokenizer_config__json={name: str(elsewhere)})
         with pytest.raises(InputError, match=f"outside of the folder .{name}"):
@@ -199,8 +201,8 @@ def hub(tiny_checkpoint):
 
 RESOLVE = """
 from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
-from emotion_nbdev.tokenization import load_tokenizer
 folder = resolve_checkpoint('{name}')
+from emotion_nbdev.tokenization import load_tokenizer
 print(sorted(path.name for path in folder.iterdir()), len(load_tokenizer(folder)))
 """
 
