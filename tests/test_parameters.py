@@ -385,7 +385,7 @@ def batched(c, **more):
     extractor = OnnxFeatureExtractor(c.tiny, cache=False, engine="onnxruntime", **more)
     vars(extractor).update(vars(c.extractor) | vars(extractor))
     given = []
-    extractor.graph_ = SimpleNamespace(inputs=["input_ids"], run=lambda batches: (given.append(key) or (key, np.zeros((len(key), 32), np.float32)) for key, _ in batches))
+    extractor.graph_ = SimpleNamespace(inputs=["input_ids"], at_once=1, run=lambda batches: (given.append(key) or (key, np.zeros((len(key), 32), np.float32)) for key, _ in batches))
     extractor.transform(c.texts)
     return len(given)
 

@@ -9,15 +9,15 @@ __all__ = ['MEMORY', 'INPUTS', 'RECORD', 'write_graph', 'seconds_for', 'within',
            'quantized', 'load_classifier']
 
 # %% ../../nbs/production/05_graphs.ipynb #cbfb4df9
-import hashlib, json, logging, shutil, sys, tempfile, warnings
+import hashlib, json, logging, os, shutil, sys, tempfile, warnings
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
 from pathlib import Path
-from threading import Event, Timer
-from time import sleep
+from threading import Condition, Thread
+from time import monotonic, sleep
 
 import numpy as np
 
@@ -108,24 +108,63 @@ def seconds_for(
     "How long a graph may take"
     return 20 + numbers * inputs["input_ids"].size / 5e8
 
+class _Watch:
+    "One thread for all blocks with a bound in time: starting one takes up to a millisecond"
+    def __init__(self):
+        self.changed, self.blocks, self.thread = Condition(), {}, None
+
+    def add(self, block, seconds, stop):
+        "Have `stop` called when so many seconds are over"
+        with self.changed:
+            end = monotonic() + seconds
+            self.blocks[block] = end, stop
+            if self.thread is None:
+                self.wakes = end
+                self.thread = Thread(target=self._run, daemon=True)
+                self.thread.start()
+            elif end < self.wakes:
+                self.changed.notify()
+
+    def remove(self, block):
+        "Whether a block ended before its time was over"
+        with self.changed:
+            return self.blocks.pop(block, None) is not None
+
+    def _run(self):
+        while True:
+            for stop in self._overdue():
+                stop()
+
+    def _overdue(self):
+        "Sleep until the next end; then what is to be called"
+        with self.changed:
+            ends = [end for end, _ in self.blocks.values()]
+            self.wakes = min(ends, default=monotonic() + 20)
+            self.changed.wait(max(0, self.wakes - monotonic()))
+            over = [block for block, (end, _) in self.blocks.items() if end <= monotonic()]
+            return [self.blocks.pop(block)[1] for block in over]
+
+_WATCH = _Watch()
+os.register_at_fork(after_in_child=_WATCH.__init__)  # which has no thread of its parent
+
 @contextmanager
 def within(
     seconds:float,
     stop, # without arguments; called when the time is over
 ):
-    "A block that is told to stop when it takes too long; then a `TimeoutError` in place of its own"
-    over = Event()
-    timer = Timer(seconds, lambda: (over.set(), stop()))
-    timer.daemon = True
-    timer.start()
+    "A block that is told to stop when it takes too long; then a `TimeoutError`"
+    block, late = object(), TimeoutError(f"it takes longer than {seconds:.0f} seconds")
+    _WATCH.add(block, seconds, stop)
     try:
         yield
     except Exception:
-        if over.is_set():
-            raise TimeoutError(f"it takes longer than {seconds:.0f} seconds") from None
-        raise
+        if _WATCH.remove(block):
+            raise
+        raise late from None
     finally:
-        timer.cancel()
+        in_time = _WATCH.remove(block)
+    if not in_time:
+        raise late
 
 # %% ../../nbs/production/05_graphs.ipynb #75de0990
 @contextmanager
@@ -229,12 +268,13 @@ class OpenVinoGraph:
         self.path, self.inputs = path, _known_inputs(path, names)
         self.size = Path(path).stat().st_size
         self.at_once = self.model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self.queue = lambda: openvino.AsyncInferQueue(self.model)
+        self.new_queue = lambda: openvino.AsyncInferQueue(self.model)
+        self.idle = deque()  # queues that a thread may take: they have their memory already
 
     def run(self, batches):
         "As `RuntimeGraph.run`; each batch as it is done"
         # as many at a time as there are cores: `start_async` waits for a free one
-        queue, done, seconds = self.queue(), deque(), 0
+        queue, done, seconds = self._take_queue(), deque(), 0
         stop = lambda: _cancel(queue)
         def keep(request, key):
             done.append((key, request.get_output_tensor(0).data.copy()))
@@ -247,7 +287,15 @@ class OpenVinoGraph:
                 yield done.popleft()
         with _running(self.path, "OpenVINO"), within(seconds, stop):
             queue.wait_all()
+        self.idle.append(queue)  # one that failed is not used again
         yield from done
+
+    def _take_queue(self):
+        "A queue of its own for each run, though not a new one"
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return self.new_queue()
 
 # %% ../../nbs/production/05_graphs.ipynb #049cb7b2
 def _import_openvino():
