@@ -1,5 +1,5 @@
 "What the queue of an endpoint is worth, and whether it holds: `make bench SERVE=1`."
-import asyncio, json, statistics, subprocess, sys, tempfile, time
+import asyncio, gc, json, statistics, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -128,6 +128,8 @@ def main(model: Path | None = None, clients: int = 64, seconds: float = 30, requ
         model = model or small_model(Path(scratch)/"model", data)
         classifier = load(model)
         expected = {text: dict(zip(map(str, classifier.classes_), classifier.predict_proba([text])[0])) for text in texts}
+        gc.collect()
+        gc.freeze()  # the clients shall not pause to look for garbage among the libraries
         saved = compared(model, texts, expected, clients, seconds)
         auto = compared(model, texts, expected, clients, seconds, "auto", within=.02)
         sizes = None

@@ -6,7 +6,7 @@
 __all__ = ['Limits', 'BatchQueue', 'Answer', 'ServedModel', 'Metrics', 'make_app', 'serve']
 
 # %% ../../nbs/production/09_endpoint.ipynb #3c839d08
-import asyncio, json, mimetypes, platform, socket, time
+import asyncio, gc, json, mimetypes, platform, socket, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -552,7 +552,11 @@ def serve(
     import uvicorn
     bound = _bound_socket(host, port)
     with bound:
-        app = make_app(ServedModel(model, revision, dtype), limits)
+        served = ServedModel(model, revision, dtype)
+        served.answer(list(EXAMPLES) * 8)  # else the first to ask would wait for the engine
+        app = make_app(served, limits)
+        gc.collect()
+        gc.freeze()  # else garbage is looked for among all that is loaded, while clients wait
         config = uvicorn.Config(
             app, http="h11", ws="none", lifespan="on", access_log=False, log_config=None,
             server_header=False, proxy_headers=False)
