@@ -3,6 +3,7 @@
 `tools/forked/emotion-nbdev` is what the pages call then.  It hands over what a process is given (arguments, folder, environment, the three streams), passes signals on, and ends as the command ends."""
 import json, os, signal, socket, sys
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 
 READ_WHILE_IMPORTING = "HF_"  # variables that begin like this and differ: the command has to import for itself
 
@@ -23,8 +24,8 @@ def serve(listener):
         if not os.fork():
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            answer(client)
-            os._exit(0)
+            try: answer(client)
+            finally: os._exit(0)  # what the first process has to clear up is none of this one's
         client.close()
 
 
@@ -37,6 +38,7 @@ def answer(client):
     process.start()
     for stream in streams: os.close(stream)
     client.sendall(b"%d\n" % process.pid)
+    if process.sentinel not in wait([client, process.sentinel]): process.kill()  # the client was killed
     process.join()
     client.sendall(b"%d\n" % process.exitcode)
 

@@ -56,7 +56,9 @@ def serve_commands(folder):
     os.environ["EMOTION_COMMANDS"] = f"{folder}/commands"
     listener = listen(os.environ["EMOTION_COMMANDS"])
     number = os.fork()
-    if not number: serve(listener)
+    if not number:
+        try: serve(listener)
+        finally: os._exit(1)
     listener.close()
     return number
 

@@ -274,7 +274,7 @@ class OpenVinoGraph:
     def run(self, batches):
         "As `RuntimeGraph.run`; each batch as it is done"
         # as many at a time as there are cores: `start_async` waits for a free one
-        queue, done, seconds = self._take_queue(), deque(), 0
+        queue, done, seconds = self._take_queue(), deque(), 20
         stop = lambda: _cancel(queue)
         def keep(request, key):
             done.append((key, request.get_output_tensor(0).data.copy()))
