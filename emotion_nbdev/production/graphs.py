@@ -274,7 +274,7 @@ class OpenVinoGraph:
     def run(self, batches):
         "As `RuntimeGraph.run`; each batch as it is done"
         # as many at a time as there are cores: `start_async` waits for a free one
-        queue, done, seconds = self._take_queue(), deque(), 20
+        queue, done, seconds = self._take_queue(), deque(), 0
         stop = lambda: _cancel(queue)
         def keep(request, key):
             done.append((key, request.get_output_tensor(0).data.copy()))
@@ -285,7 +285,7 @@ class OpenVinoGraph:
                 queue.start_async(inputs, key)
             while done:
                 yield done.popleft()
-        with _running(self.path, "OpenVINO"), within(seconds, stop):
+        with _running(self.path, "OpenVINO"), within(seconds or 20, stop):
             queue.wait_all()
         self.idle.append(queue)  # one that failed is not used again
         yield from done
