@@ -9,7 +9,7 @@ __all__ = ['LOGGED', 'LEARNED_FROM', 'usual_epochs', 'schedule_arguments', 'keep
            'last_layer', 'head_inputs', 'start_head', 'put_into', 'lighten', 'train', 'FineTuningSettings',
            'class_probabilities', 'require_labels', 'require_possible', 'names_of', 'new_model', 'require_trained_head',
            'trained_names', 'recorded_settings', 'settings_in_force', 'library_versions', 'training_record',
-           'FineTunedClassifier', 'training_key', 'fit_or_recall']
+           'FineTunedClassifier', 'training_key', 'recall', 'fit_or_recall']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import hashlib
@@ -681,10 +681,12 @@ def training_key(
     validation=None,
 ) -> str: # hexadecimal
     "Digest of all that a training depends on"
-    held = validation and samples_digest(*validation)
+    texts, labels = as_messages(texts, labels)
+    held = validation and samples_digest(*as_messages(*validation))
     about = dict(
         settings=recorded_settings(classifier),
         messages=samples_digest(texts, labels),
+        classes=class_names(labels.tolist()),  # 1 is another label than "1"
         validation=held,
         checkpoint=fingerprint(resolve_checkpoint(classifier.checkpoint)),
         versions=library_versions(),
@@ -692,18 +694,32 @@ def training_key(
     written = json.dumps(about, sort_keys=True)
     return hashlib.sha256(written.encode()).hexdigest()
 
+def recall(
+    classifier:FineTunedClassifier, # not yet fitted; changed
+    folder:Path, # of a model that it saved
+):
+    "Model and history of a training, in the classifier that would be trained"
+    record = json.loads((folder/"training.json").read_text(encoding="utf-8"))
+    classifier._adopt(*load_with_head(folder), trained_names(folder))
+    classifier.history_ = pd.DataFrame(record["history"]).set_index("epoch")
+    settings = record["settings"]
+    classifier.in_force_ = {name: settings[name] for name in ("epochs", "learning_rate")}
+
 def fit_or_recall(
-    classifier:FineTunedClassifier, # not yet fitted
+    classifier:FineTunedClassifier, # not yet fitted; changed
     texts, # this and the next two: see fit
     labels,
     validation=None,
-) -> FineTunedClassifier:
+) -> FineTunedClassifier: # the same one
     "A training, or what the same training left in the cache, see kept_model"
+    texts, labels = as_messages(texts, labels)
+    validation = validation and as_messages(*validation)
     key = training_key(classifier, texts, labels, validation)
     # of a loss that somebody wrote, the key knows nothing but the name
     folder = kept_model(key) if classifier.loss is None else None
     if folder and folder.is_dir():
-        return FineTunedClassifier.load(folder)
+        recall(classifier, folder)
+        return classifier
     classifier.fit(texts, labels, validation)
     if folder and not folder.is_dir():  # nor made by another process meanwhile
         classifier.save(folder)

@@ -11,7 +11,7 @@ from emotion_nbdev.foundations.cache import clear_cache, kept_files
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.features import FeatureExtractor
 from emotion_nbdev.foundations.compute import compute_dtype, native_bfloat16
-from emotion_nbdev.fine_tuning import FineTunedClassifier, fit_or_recall, load_with_head
+from emotion_nbdev.fine_tuning import FineTunedClassifier, fit_or_recall, load_with_head, training_record
 from emotion_nbdev.improvements import focal_loss
 from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import GRAPH, OnnxClassifier, OpenVinoGraph, Refused, RuntimeGraph, export_onnx, load_classifier
@@ -66,15 +66,22 @@ def test_two_processes_share_the_cache(kept, tiny_checkpoint):
     assert sqlite3.connect(kept).execute("SELECT count(*) FROM vectors").fetchone() == (220,)
 
 
-def test_a_training_is_recalled_for_the_same_only(kept, tiny_checkpoint):
+def test_a_training_is_recalled_for_the_same_only(kept, tiny_checkpoint, monkeypatch):
+    trainings = []
+    fit = FineTunedClassifier.fit
+    monkeypatch.setattr(FineTunedClassifier, "fit", lambda self, *given: trainings.append(1) or fit(self, *given))
     def trained(texts=TEXTS, labels=LABELS, validation=None, **settings):
-        found = fit_or_recall(FineTunedClassifier(tiny_checkpoint, **dict(epochs=1) | settings), list(texts), list(labels), validation)
-        return found, hasattr(found, "history_")
+        trainings.clear()
+        found = fit_or_recall(FineTunedClassifier(tiny_checkpoint, **dict(epochs=1) | settings), (text for text in texts), labels, validation)
+        return found, bool(trainings)
     first, was_trained = trained()
     again, was_trained_again = trained()
     assert was_trained and not was_trained_again and np.array_equal(first.predict_proba(TEXTS), again.predict_proba(TEXTS))
-    others = [dict(seed=1), dict(epochs=2), dict(loss=focal_loss), dict(texts=TEXTS[::-1], labels=LABELS[::-1]), dict(labels=[*LABELS[1:], LABELS[0]]), dict(validation=(TEXTS, LABELS))]
-    assert all(trained(**other)[1] for other in others) and trained(loss=focal_loss)[1]
+    assert training_record(first) == training_record(again)
+    numbers = [len(label) for label in LABELS]
+    others = [dict(seed=1), dict(epochs=2), dict(texts=TEXTS[::-1], labels=LABELS[::-1]), dict(labels=[*LABELS[1:], LABELS[0]]), dict(validation=(TEXTS, LABELS)), dict(labels=numbers), dict(labels=list(map(str, numbers)))]
+    assert all(trained(**other)[1] for other in others) and trained(loss=focal_loss)[1] and trained(loss=focal_loss)[1]
+    assert trained(labels=numbers)[0].classes_.tolist() == sorted(set(numbers)) and trained(dtype="bfloat16" if native_bfloat16() else "auto")[0].dtype != "float32"
     clear_cache()
     assert not kept_files() and trained()[1]
 

@@ -11,7 +11,7 @@ __all__ = ['MEMORY', 'INPUTS', 'RECORD', 'write_graph', 'seconds_for', 'within',
 # %% ../../nbs/production/05_graphs.ipynb #cbfb4df9
 import hashlib, json, logging, os, shutil, sys, tempfile, warnings
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
@@ -109,7 +109,7 @@ def seconds_for(
     return 20 + numbers * inputs["input_ids"].size / 5e8
 
 class _Watch:
-    "One thread for all blocks with a bound in time: starting one takes up to a millisecond"
+    "One thread for all blocks with a bound in time, since to start one for each takes time"
     def __init__(self):
         self.changed, self.blocks, self.thread = Condition(), {}, None
 
@@ -133,7 +133,8 @@ class _Watch:
     def _run(self):
         while True:
             for stop in self._overdue():
-                stop()
+                with suppress(Exception):  # what cannot be stopped keeps no other block from it
+                    stop()
 
     def _overdue(self):
         "Sleep until the next end; then what is to be called"
@@ -145,7 +146,8 @@ class _Watch:
             return [self.blocks.pop(block)[1] for block in over]
 
 _WATCH = _Watch()
-os.register_at_fork(after_in_child=_WATCH.__init__)  # which has no thread of its parent
+if hasattr(os, "register_at_fork"):  # a child has no thread of its parent
+    os.register_at_fork(after_in_child=_WATCH.__init__)
 
 @contextmanager
 def within(
