@@ -1,5 +1,5 @@
 "A process that runs the command line, or some lines of Python: what it imports is imported once for all tests, by the server that is forked for each."
-import gc, os, sys
+import gc, os, sys, tempfile
 
 import emotion_nbdev.app.report
 import emotion_nbdev.beyond.check
@@ -21,6 +21,7 @@ def commanded(arguments, folder, environment, paths):
     "`emotion-nbdev ARGUMENTS`, or `python ARGUMENTS` where they begin with -c, in a folder, with stdout and stderr into two files"
     from emotion_nbdev.app.cli import main
     os.environ.update(environment)
+    tempfile.tempdir = None  # an import may have asked for it, before TMPDIR was this one
     os.chdir(folder)
     for number, path in enumerate(paths, 1):
         file = os.open(path, os.O_WRONLY | os.O_CREAT)

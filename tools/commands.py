@@ -1,7 +1,7 @@
 """The command line for the pages that `tools/jobs.py` tries: each command is forked from a process that has the large libraries, so that a hundred commands do not import them a hundred times.
 
 `tools/forked/emotion-nbdev` is what the pages call then.  It hands over what a process is given (arguments, folder, environment, the three streams), passes signals on, and ends as the command ends."""
-import json, os, signal, socket, sys
+import json, os, signal, socket, sys, tempfile
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
@@ -55,6 +55,7 @@ def command(streams, asked):
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
+    tempfile.tempdir = None  # an import may have asked for it, before TMPDIR was this one
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdin, sys.stdout, sys.stderr = (open(number, mode, encoding="utf-8", closefd=False) for number, mode in enumerate("rww"))
     sys.argv = ["emotion-nbdev", *asked["arguments"]]

@@ -77,6 +77,7 @@ def main(wanted):
         now = time.monotonic()
         print(f"== {'passed' if good else 'FAILED'}: {name} ({now - since:.0f} s, of a processor {used.ru_utime + used.ru_stime:.0f} s; {now - began:.0f} s since the start)", flush=True)
         if name == "tests" or not good: print(Path(log.name).read_text(errors="replace"), flush=True)
+        log.close()
     if failed: sys.exit(f"FAILED: {', '.join(failed)}")
 
 
