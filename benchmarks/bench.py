@@ -4,11 +4,11 @@ from collections import Counter
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from unittest.mock import patch
 
 os.environ.update(
-    TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1",
-    EMOTION_CACHE="off", TQDM_DISABLE="1")
+    TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", EMOTION_CACHE="off", TQDM_DISABLE="1")
 import numpy as np
 import psutil
 import torch  # before the package: all threads here wait as PyTorch lets them
@@ -30,6 +30,7 @@ from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import OnnxClassifier, export_onnx
 from emotion_nbdev.tokenization import length_sorted_batches, load_tokenizer
 
+from environments import environment
 from machine import machine
 
 HERE = Path(__file__).parent
@@ -222,28 +223,13 @@ def piped_features(checkpoint, texts):
     return {f"pipeline-{name}-1": variant(dtype) for name, dtype in DTYPES.items()}
 
 
-def peers_python():
-    "The Python of the peers' environment, made where it is missing; None where it cannot be"
-    if DEVICE.type != "cpu":
-        return sys.executable if find_spec("sentence_transformers") else None
-    folder = HERE.parent/".peers"
-    python, installed = folder/"bin/python", folder/".installed"
-    if installed.exists():
-        return python
-    pip = [python, "-m", "pip"]
-    commands = [
-        [sys.executable, "-m", "venv", folder],
-        [*pip, "install", "--quiet", "--requirement", HERE/"peers.txt"],
-        [*pip, "uninstall", "--quiet", "--yes", "torchvision"],  # of another torch; not needed
-    ]
-    try:
-        for command in commands:
-            subprocess.run(command, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"peers are left out: {error}", file=sys.stderr)
-        return None
-    installed.touch()
-    return python
+def peers_python(name):
+    "The Python that has sentence-transformers; an OSError where none has it"
+    if DEVICE.type == "cpu":
+        return environment(name)
+    if not find_spec("sentence_transformers"):
+        raise OSError("it is not installed beside the PyTorch of the accelerator")
+    return sys.executable
 
 
 class Peer:
@@ -284,12 +270,13 @@ class Peer:
 @contextmanager
 def peer_features(checkpoint, texts, scratch):
     "Name -> variant of the peers, each in its best documented settings"
-    python, peers = peers_python(), {}
+    peers = {}
     backends = ["float32"] + ["bfloat16"] * BFLOAT16
     if DEVICE.type == "cpu":
         backends += ["openvino", "openvino-float32", "onnx"]
-    for backend in backends if python else []:
+    for backend in backends:
         try:
+            python = peers_python("peers-onnx" if backend == "onnx" else "peers")
             peers[backend] = Peer(python, backend, checkpoint, texts, scratch)
         except OSError as error:
             print(f"sentence-transformers, {backend}: left out ({error})", file=sys.stderr)
@@ -470,12 +457,17 @@ def train_task(checkpoint, texts, labels, names, padded, rounds):
         return measured(False, arguments_in, light=light)
 
     grouped = dict(train_sampling_strategy="group_by_length")
+    compiled = {}
+    if which("c++"):  # which torch.compile needs
+        name = "trainer-grouped-bfloat16-compiled"
+        compiled[name] = trainer(False, **grouped, bf16=BFLOAT16, torch_compile=True)
     variants = {
         "chapter": trainer(True, None, padded),
         "trainer-padded-by-batch": trainer(True),
         "trainer-grouped": trainer(False, **grouped),
         "trainer-grouped-bfloat16": trainer(False, **grouped, bf16=BFLOAT16),
         "trainer-grouped-bfloat16-32": trainer(False, size=32, **grouped, bf16=BFLOAT16),
+        **compiled,
         "ours": ours(light=True),
         "ours-thorough": ours(light=False),
         "ours-64": ours(light=True, size=64),
@@ -508,41 +500,28 @@ def predict_task(folder, texts, rounds):
 
 
 def single_task(folder, texts, rounds):
-    "One message at a time, warm"
-    texts = texts[:100]
-    def piped(dtype):
-        pipe = pipeline("text-classification", model=str(folder), device=DEVICE, dtype=dtype)
-        def answer(text):
-            answered = pipe(text)[0]
-            return answered["label"], answered["score"]
-        return answer
-    def ours(model):
-        def answer(text):
-            (row,) = model.predict_proba([text])
-            return model.classes_[row.argmax()], row.max()
-        return answer
-    def one_by_one(answer):
+    "One message at a time, warm, each engine in a process of its own"
+    asked = json.dumps(texts[:100])
+    def alone(variant):
         def run():
-            times, results = [], []
-            for text in texts:
-                started = time.perf_counter()
-                results.append(answer(text))
-                times.append(time.perf_counter() - started)
-            return statistics.median(times), results
+            done = subprocess.run(
+                [sys.executable, HERE/"one_message.py", variant, folder], input=asked,
+                check=True, stdout=subprocess.PIPE, text=True)
+            found = json.loads(done.stdout)
+            return found["seconds"], (variant, found["answers"]), found["peak"]
         return run
-    answering = {f"pipeline-{name}": piped(dtype) for name, dtype in DTYPES.items()}
-    answering["ours-float32"] = ours(FineTunedClassifier.load(folder))
-    answering["ours-onnx-float32"] = ours(OnnxClassifier.load(folder))
+    names = [f"pipeline-{dtype}" for dtype in DTYPES] + ["ours-float32", "ours-onnx-float32"]
     if BFLOAT16 and DEVICE.type == "cpu":
-        answering["ours-openvino-bfloat16"] = ours(OnnxClassifier.load(folder, dtype="bfloat16"))
-    measured = interleaved({name: one_by_one(answer) for name, answer in answering.items()}, rounds)
-    reference = measured["pipeline-float32"][1]
-    def agreement(results):
-        lower = results is measured.get("ours-openvino-bfloat16", [None, None])[1]
-        same = [label == other and abs(score - others) < (.02 if lower else 1e-3)
-                for (label, score), (other, others) in zip(results, reference)]
+        names.append("ours-openvino-bfloat16")
+    measured = interleaved({name: alone(name) for name in names}, rounds)
+    reference = measured["pipeline-float32"][1][1]
+    def agreement(result):
+        variant, answers = result
+        within = .02 if variant.endswith("bfloat16") else 1e-3
+        same = [label == other and abs(score - others) < within
+                for (label, score), (other, others) in zip(answers, reference)]
         return float(np.mean(same))
-    return rows_of("prediction, one message, p50", measured, len(texts), agreement)
+    return rows_of("prediction, one message, p50", measured, 100, agreement)
 
 
 def cold_task(folder, rounds):

@@ -3,7 +3,7 @@
 Reads one line of JSON from stdin, `{"checkpoint": folder, "texts": [...], "device": "cpu", "vectors": file}`, and answers `ready`.  Then each line is a batch size: it encodes the texts, writes the vectors (`.npy`) and answers with its seconds and the resident memory of its process, in MiB."""
 import json, os, sys, time
 
-os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+os.environ.update(HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
 sys.modules["openvino_telemetry"] = None  # it would report to its maker
 answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
 

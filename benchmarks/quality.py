@@ -8,8 +8,10 @@ import typer
 from sklearn.metrics import accuracy_score, f1_score
 
 from emotion_nbdev.dataset import load_files, to_frame
+from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
 from emotion_nbdev.production.artefacts import load
 
+from environments import environment
 from machine import machine
 
 HERE = Path(__file__).parent
@@ -24,6 +26,22 @@ lines = [line.rstrip("\\n").rpartition(";") for line in open(sys.argv[1], encodi
 model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC())
 model.fit([text for text, _, _ in lines], [label for _, _, label in lines])
 joblib.dump(model, sys.argv[2])
+"""
+STATIC = """
+import json, sys
+sys.modules["openvino_telemetry"] = None
+from model2vec.distill import distill
+from sklearn.linear_model import LogisticRegression
+checkpoint, folder = sys.argv[1:3]
+def read(path):
+    lines = [line.rstrip("\\n").rpartition(";") for line in open(path, encoding="utf-8")]
+    return [text for text, _, _ in lines], [label for _, _, label in lines]
+texts, labels = read(sys.argv[3])
+model = distill(model_name=checkpoint)
+head = LogisticRegression(C=10, max_iter=1000).fit(model.encode(texts), labels)
+model.save_pretrained(folder)
+given = head.predict(model.encode(read(sys.argv[4])[0]))
+open(folder + "/given.json", "w").write(json.dumps(given.tolist()))
 """
 IN_PYTHON = """
 import sys
@@ -58,6 +76,14 @@ def counted(files, folder, validation, seed):
     return seconds, quality(validation["label"], given)
 
 
+def static(files, folder, validation, seed):
+    "Static vectors that model2vec distils from the embedded checkpoint, and a logistic regression"
+    seconds = seconds_of(environment("peers"), "-c", STATIC, resolve_checkpoint(), folder,
+                         files["train"], files["validation"])
+    given = json.loads((folder/"given.json").read_text())
+    return seconds, quality(validation["label"], given)
+
+
 def ours(approach, epochs=None):
     "`train` on the command line, validation and all; or in Python, for so many epochs"
     def run(files, folder, validation, seed):
@@ -75,6 +101,7 @@ def ours(approach, epochs=None):
 
 VARIANTS = {
     "TF-IDF and LinearSVC, scikit-learn": counted,
+    "static vectors, model2vec": static,
     "ours, tfidf": ours("tfidf"),
     "ours, features": ours("features"),
     "ours, fine-tuned, one epoch": ours("fine-tuned", 1),

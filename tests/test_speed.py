@@ -133,6 +133,16 @@ def test_both_engines_answer_like_the_model_whatever_the_order_of_batches(saved)
     assert np.array_equal(openvino.predict_proba(texts), openvino.predict_proba(texts)) and openvino.predict_proba([]).shape == (0, 3)
 
 
+def test_a_message_that_comes_alone_has_all_cores(saved):
+    openvino = OnnxClassifier.load(saved, dtype="auto")
+    openvino.graph_ = graph = OpenVinoGraph(saved/GRAPH, "float32")
+    alone = openvino.predict_proba(TEXTS[:1])
+    assert "many" not in vars(graph) and len(graph.idle_requests) == 1 and not graph.idle_queues
+    assert np.array_equal(openvino.predict_proba(TEXTS[:1]), alone) and len(graph.idle_requests) == 1
+    together = openvino.predict_proba(TEXTS)
+    assert "many" in vars(graph) and len(graph.idle_queues) == 1 and np.allclose(together[:1], alone, atol=1e-5)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
 def test_features_by_a_graph(pooling, kept, tiny_checkpoint):
     ours = FeatureExtractor(tiny_checkpoint, pooling=pooling, dtype="float32", cache=False).fit().transform(TEXTS)

@@ -13,7 +13,8 @@ import hashlib, json, logging, os, shutil, sys, tempfile, warnings
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain, islice
 from math import ceil, prod
 from pathlib import Path
 from threading import Condition, Thread
@@ -258,25 +259,57 @@ class OpenVinoGraph:
     def __init__(self, path, dtype="auto"):  # see compute_dtype
         openvino = _import_openvino()
         self.dtype = _processor_dtype(dtype)
-        core = openvino.Core()
-        hint = "bf16" if self.dtype == "bfloat16" else "f32"
-        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}
+        self.path, self.core = path, openvino.Core()
         with _running(path, "OpenVINO"):
-            graph = core.read_model(str(path))
-            self.record = read_graph_record(path, _openvino_record(graph))
-            require_shape(path, graph)
-            self.model = core.compile_model(graph, "CPU", settings)
-        names = [entry.get_any_name() for entry in self.model.inputs]
-        self.path, self.inputs = path, _known_inputs(path, names)
+            self.graph = self.core.read_model(str(path))
+            self.record = read_graph_record(path, _openvino_record(self.graph))
+            require_shape(path, self.graph)
+        self.alone = self._compiled("LATENCY")  # all cores work at one batch
+        names = [entry.get_any_name() for entry in self.alone.inputs]
+        self.inputs = _known_inputs(path, names)
         self.size = Path(path).stat().st_size
-        self.at_once = self.model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self.new_queue = lambda: openvino.AsyncInferQueue(self.model)
-        self.idle = deque()  # queues that a thread may take: they have their memory already
+        self.new_queue = lambda: openvino.AsyncInferQueue(self.many)
+        # what a thread may take to run with: it has its memory already
+        self.idle_queues, self.idle_requests = deque(), deque()
+
+    def _compiled(self, goal):
+        hint = "bf16" if self.dtype == "bfloat16" else "f32"
+        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": goal}
+        with _running(self.path, "OpenVINO"):
+            return self.core.compile_model(self.graph, "CPU", settings)
+
+    @cached_property
+    def many(self):
+        "The graph for most batches in a second: each core has its own"
+        return self._compiled("THROUGHPUT")
+
+    @property
+    def at_once(self):
+        "Batches at work together"
+        return self.many.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 
     def run(self, batches):
         "As `RuntimeGraph.run`; each batch as it is done"
+        batches = iter(batches)
+        first = list(islice(batches, 2))
+        if len(first) == 1:
+            yield self._run_alone(*first[0])
+        else:
+            yield from self._run_many(chain(first, batches))
+
+    def _run_alone(self, key, inputs):
+        request = _taken(self.idle_requests, self.alone.create_infer_request)
+        stop = lambda: _cancel([request])
+        seconds = seconds_for(self.size, inputs)
+        with _running(self.path, "OpenVINO"), within(seconds, stop):
+            request.infer(inputs)
+        output = request.get_output_tensor(0).data.copy()
+        self.idle_requests.append(request)  # one that failed is not used again
+        return key, output
+
+    def _run_many(self, batches):
         # as many at a time as there are cores: `start_async` waits for a free one
-        queue, done, seconds = self._take_queue(), deque(), 0
+        queue, done, seconds = _taken(self.idle_queues, self.new_queue), deque(), 0
         stop = lambda: _cancel(queue)
         def keep(request, key):
             done.append((key, request.get_output_tensor(0).data.copy()))
@@ -289,15 +322,8 @@ class OpenVinoGraph:
                 yield done.popleft()
         with _running(self.path, "OpenVINO"), within(seconds or 20, stop):
             queue.wait_all()
-        self.idle.append(queue)  # one that failed is not used again
+        self.idle_queues.append(queue)
         yield from done
-
-    def _take_queue(self):
-        "A queue of its own for each run, though not a new one"
-        try:
-            return self.idle.pop()
-        except IndexError:
-            return self.new_queue()
 
 # %% ../../nbs/production/05_graphs.ipynb #049cb7b2
 def _import_openvino():
@@ -311,10 +337,17 @@ def _import_openvino():
             "Install it with: pip install 'emotion-nbdev[openvino]'") from None
     return openvino
 
-def _cancel(queue):
+def _taken(idle, make_new):
+    "One of those that are idle, which another thread may be taking too; else a new one"
+    try:
+        return idle.pop()
+    except IndexError:
+        return make_new()
+
+def _cancel(requests):
     "Stop all batches under way; for a second, since one that is just beginning takes no notice"
     for _ in range(20):
-        for request in queue:
+        for request in requests:
             request.cancel()
         sleep(.05)
 
@@ -393,7 +426,7 @@ def graph_batches(
     "Run a graph over texts of similar length together; yields (indices of the texts, output)"
     from tqdm.auto import tqdm
     lengths = [len(ids) for ids in input_ids]
-    if graph.at_once > 1:
+    if len(lengths) > 1 and graph.at_once > 1:
         tokens_per_batch = shared_budget(lengths, graph.at_once, tokens_per_batch)
     def batches():
         for indices in length_sorted_batches(lengths, tokens_per_batch):
