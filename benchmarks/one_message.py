@@ -1,9 +1,11 @@
 """One message at a time, for `bench.py`: `one_message.py VARIANT MODEL`, in a process of its own, as in a program that has one engine.
 
 Texts come as a JSON list on stdin.  All are answered once, then again with a clock; the median of the seconds, the answers and the peak of the memory in MiB go to stdout."""
-import json, os, resource, statistics, sys, time
+import json, os, statistics, sys, time
 
 os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", EMOTION_CACHE="off")
+
+from emotion_nbdev.foundations.core import peak_memory, reset_peak
 
 
 def pipeline(model, dtype):
@@ -40,6 +42,7 @@ VARIANTS = {  # the name up to its last hyphen; after it stands the dtype
 
 
 def main(variant, model):
+    reset_peak()  # it may begin as that of the process which started this one
     texts = json.load(sys.stdin)
     engine, _, dtype = variant.rpartition("-")
     answer = VARIANTS[engine](model, dtype)
@@ -49,8 +52,8 @@ def main(variant, model):
         started = time.perf_counter()
         answer(text)
         seconds.append(time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    json.dump(dict(seconds=statistics.median(seconds), answers=answers, peak=peak), sys.stdout)
+    found = dict(seconds=statistics.median(seconds), answers=answers, peak=peak_memory())
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ from machine import machine
 HERE = Path(__file__).parent
 SERVER = """
 import sys
+from emotion_nbdev.production import graphs
 from emotion_nbdev.production.endpoint import Limits, serve
-dtype, limits = eval(sys.argv[2])
+dtype, one_core, limits = eval(sys.argv[2])
+if one_core:  # each run has one, as where a graph is compiled for many
+    graphs.OpenVinoGraph._run_alone = lambda graph, *batch: list(graph._run_many([batch]))[0]
 serve(sys.argv[1], port=0, dtype=dtype, limits=Limits(**limits), ready=lambda address: print(address, flush=True))
 """
 
@@ -32,9 +35,9 @@ def small_model(folder, data):
 
 
 @contextmanager
-def server(model, dtype=None, **limits):
+def server(model, dtype=None, one_core=False, **limits):
     "(port, process) of an endpoint"
-    with subprocess.Popen([sys.executable, "-c", SERVER, str(model), repr((dtype, limits))], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", SERVER, str(model), repr((dtype, one_core, limits))], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield int(process.stdout.readline().rpartition(":")[2]), psutil.Process(process.pid)
         finally:
@@ -106,14 +109,18 @@ def memory(port, process, texts, expected, requests):
 
 
 def compared(model, texts, expected, clients, seconds, dtype=None, within=1e-6):
-    "Each text alone (batch=1) beside the queue, and one client that sends batches of 32"
+    "Each text alone (batch=1), on all cores and on one, beside the queue, and one client that sends batches of 32"
     with server(model, dtype, batch=1, wait=0) as served:
         alone = measured(served, texts, expected, clients, seconds / 3, within=within)
+    found = dict(alone=alone)
+    if dtype:  # the ONNX Runtime always has all cores
+        with server(model, dtype, one_core=True, batch=1, wait=0) as served:
+            found["alone_on_one_core"] = measured(served, texts, expected, clients, seconds / 3, within=within)
     with server(model, dtype) as served:
         batch = measured(served, texts, expected, 1, seconds / 3, size=32, within=within)
         queued = measured(served, texts, expected, clients, seconds, within=within)
-    return dict(
-        alone=alone, one_client_with_batches=batch, queued=queued,
+    return found | dict(
+        one_client_with_batches=batch, queued=queued,
         throughput_ratio=round(queued["per_second"] / alone["per_second"], 2),
         processor_ratio=round(alone["processor_ms"] / queued["processor_ms"], 2),
         p99_over_p50_of_a_batch=round(queued["p99"] / batch["p50"], 2))

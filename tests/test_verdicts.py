@@ -1,5 +1,7 @@
 "Do verdicts keep their promise? Many answers without an effect, and what is said of them."
 
+import subprocess, sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -294,6 +296,12 @@ def test_hostile_names_are_shown_in_page_and_figures(tmp_path):
     assert "<script>alert" not in page and "<b>" not in page.replace("&lt;b&gt;", "")
     assert not set("\x1b\x07\u202e") & set(page) and "a $\\frac b$ c_{" in page
     assert len(figures) == 4
+
+
+def test_the_peak_is_of_this_process_and_not_of_its_parent():
+    block = b"x" * (300 << 20)
+    done = subprocess.run([sys.executable, "-c", "from emotion_nbdev.foundations.core import peak_memory; print(peak_memory())"], capture_output=True, text=True, check=True)
+    assert peak_memory() > 300 + int(done.stdout) and len(block) == 300 << 20
 
 
 def test_many_classes_are_tables(tmp_path):

@@ -7,7 +7,7 @@ __all__ = ['log', 'FINISHED', 'InputError', 'reserved', 'hidden_neighbour', 'wri
            'atomic_folder', 'atomic_file', 'reset_peak', 'peak_memory']
 
 # %% ../../nbs/foundations/01_core.ipynb #fc250d41
-import glob, hashlib, logging, os, secrets, shutil, tempfile, time
+import glob, hashlib, logging, os, re, secrets, shutil, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -162,6 +162,10 @@ def reset_peak():
 # %% ../../nbs/foundations/01_core.ipynb #d2efea5c
 def peak_memory() -> int: # MiB
     "Most RAM of this process since `reset_peak`, else since it began, else now"
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux, whose `resource` begins with that of the parent
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        return int(found[1]) >> 10
     try:
         import resource
     except ImportError:  # Windows

@@ -553,7 +553,8 @@ def serve(
     bound = _bound_socket(host, port)
     with bound:
         served = ServedModel(model, revision, dtype)
-        served.answer(list(EXAMPLES) * 8)  # else the first to ask would wait for the engine
+        for texts in (EXAMPLES[:1], EXAMPLES * 8):
+            served.answer(list(texts))  # else the first to ask would wait for the engine
         app = make_app(served, limits)
         gc.collect()
         gc.freeze()  # else garbage is looked for among all that is loaded, while clients wait
