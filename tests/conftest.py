@@ -1,5 +1,5 @@
 "What several tests need: the command as users call it, small data, and one full run on the embedded corpus."
-import functools, gc, os, subprocess, sys, tempfile, threading, time
+import functools, gc, os, signal, subprocess, sys, tempfile, threading, time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from forked import commanded
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it, and so would all that tests interrupt
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # a closed port: no test asks the real Hub
 os.environ.pop("HF_HUB_OFFLINE", None)
 os.environ.setdefault("EMOTION_CACHE", tempfile.mkdtemp())  # features of tests are not kept in the home folder

@@ -142,6 +142,10 @@ def test_no_raw_markdown():
     each(raw_markdown)
 
 
+def test_no_page_names_a_folder_that_only_one_run_had():
+    none([f"{page}: {found}" for page, soup in pages().items() for found in re.findall(r"\S*/tmp/tmp\w+", soup.get_text())])
+
+
 def test_nothing_is_wider_than_the_page():
     each(wide_lines)
 
