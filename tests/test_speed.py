@@ -136,6 +136,7 @@ def test_both_engines_answer_like_the_model_whatever_the_order_of_batches(saved)
 def test_a_message_that_comes_alone_has_all_cores(saved):
     openvino = OnnxClassifier.load(saved, dtype="auto")
     openvino.graph_ = graph = OpenVinoGraph(saved/GRAPH, "float32")
+    assert openvino.predict_proba([]).shape == (0, 3) and not graph.idle_requests
     alone = openvino.predict_proba(TEXTS[:1])
     assert "many" not in vars(graph) and len(graph.idle_requests) == 1 and not graph.idle_queues
     assert np.array_equal(openvino.predict_proba(TEXTS[:1]), alone) and len(graph.idle_requests) == 1

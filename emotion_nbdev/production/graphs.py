@@ -292,10 +292,10 @@ class OpenVinoGraph:
         "As `RuntimeGraph.run`; each batch as it is done"
         batches = iter(batches)
         first = list(islice(batches, 2))
-        if len(first) == 1:
-            yield self._run_alone(*first[0])
-        else:
+        if len(first) > 1:
             yield from self._run_many(chain(first, batches))
+        elif first:
+            yield self._run_alone(*first[0])
 
     def _run_alone(self, key, inputs):
         request = _taken(self.idle_requests, self.alone.create_infer_request)
