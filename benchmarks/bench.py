@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from emotion_nbdev.dataset import load_data, load_files, to_frame
+from emotion_nbdev.dataset import load_data, to_frame
 from emotion_nbdev.features import encode, FeatureExtractor, pool
 from emotion_nbdev.fine_tuning import (
     FineTunedClassifier, lighten, training_arguments, training_rows,
@@ -30,7 +30,8 @@ from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import OnnxClassifier, export_onnx
 from emotion_nbdev.tokenization import length_sorted_batches, load_tokenizer
 
-from environments import environment
+from data import benchmark_data
+from environments import environment, usual_variables
 from machine import machine
 
 HERE = Path(__file__).parent
@@ -236,9 +237,8 @@ class Peer:
     "A process of peers.py; an OSError where it does not start"
     def __init__(self, python, backend, checkpoint, texts, folder):
         self.vectors = Path(folder)/f"{backend}.npy"
-        usual = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
-        self.process = subprocess.Popen(  # its threads wait as they do where nobody asks
-            [python, HERE/"peers.py", backend], text=True, env=usual,
+        self.process = subprocess.Popen(
+            [python, HERE/"peers.py", backend], text=True, env=usual_variables(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         asked = dict(checkpoint=str(checkpoint), texts=texts, device=str(DEVICE),
                      vectors=str(self.vectors))
@@ -271,15 +271,21 @@ class Peer:
 def peer_features(checkpoint, texts, scratch):
     "Name -> variant of the peers, each in its best documented settings"
     peers = {}
-    backends = ["float32"] + ["bfloat16"] * BFLOAT16
+    backends = {"peers": ["float32"] + ["bfloat16"] * BFLOAT16}
     if DEVICE.type == "cpu":
-        backends += ["openvino", "openvino-float32", "onnx"]
-    for backend in backends:
+        backends["peers"] += ["openvino", "openvino-float32"]
+        backends["peers-onnx"] = ["onnx"]
+    for name, some in backends.items():
         try:
-            python = peers_python("peers-onnx" if backend == "onnx" else "peers")
-            peers[backend] = Peer(python, backend, checkpoint, texts, scratch)
+            python = peers_python(name)
         except OSError as error:
-            print(f"sentence-transformers, {backend}: left out ({error})", file=sys.stderr)
+            print(f"{', '.join(some)}: left out ({error})", file=sys.stderr)
+            continue
+        for backend in some:
+            try:
+                peers[backend] = Peer(python, backend, checkpoint, texts, scratch)
+            except OSError as error:
+                print(f"sentence-transformers, {backend}: left out ({error})", file=sys.stderr)
     def variant(peer, size):
         return lambda: peer.encode(size)
     yield {f"sentence-transformers-{backend}-{size}": variant(peer, size)
@@ -501,11 +507,12 @@ def predict_task(folder, texts, rounds):
 
 def single_task(folder, texts, rounds):
     "One message at a time, warm, each engine in a process of its own"
-    asked = json.dumps(texts[:100])
+    texts = texts[:100]
     def alone(variant):
         def run():
             done = subprocess.run(
-                [sys.executable, HERE/"one_message.py", variant, folder], input=asked,
+                [sys.executable, HERE/"one_message.py", variant, folder],
+                input=json.dumps(texts), env=usual_variables(),
                 check=True, stdout=subprocess.PIPE, text=True)
             found = json.loads(done.stdout)
             return found["seconds"], (variant, found["answers"]), found["peak"]
@@ -521,7 +528,7 @@ def single_task(folder, texts, rounds):
         same = [label == other and abs(score - others) < within
                 for (label, score), (other, others) in zip(answers, reference)]
         return float(np.mean(same))
-    return rows_of("prediction, one message, p50", measured, 100, agreement)
+    return rows_of("prediction, one message, p50", measured, len(texts), agreement)
 
 
 def cold_task(folder, rounds):
@@ -544,11 +551,7 @@ def cold_task(folder, rounds):
 
 def data_for(texts):
     "(train repeated until there are enough texts, train, validation, names of the classes)"
-    folder = os.environ.get("EMOTION_DATA")
-    if folder:
-        data = load_files(Path(folder)/"train.txt", Path(folder)/"validation.txt")
-    else:
-        data = load_data(preset="embedded")
+    data = benchmark_data()
     train, validation = to_frame(data["train"]), to_frame(data["validation"])
     repeated = train.loc[np.resize(np.arange(len(train)), texts)].reset_index(drop=True)
     return repeated, train, validation, data["train"].features["label"].names
@@ -575,22 +578,43 @@ def described(texts, rounds, size, peaks):
         control_varies=CONTROLS, disturbed=max(CONTROLS) >= STEADY)
 
 
+def measure_one_message(texts, train, validation, names, rounds):
+    "Into results.json, in place of what it has; the machine must be the same"
+    output = HERE/"results.json"
+    written = json.loads(output.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        fine_tuned(Path(folder)/"model", train, validation, names)
+        rows = single_task(Path(folder)/"model", texts, rounds)
+    assert written["machine"]["processor"] == machine()["processor"] and max(CONTROLS) < STEADY
+    check(rows)
+    task = rows[0]["task"]
+    place = next(number for number, row in enumerate(written["rows"]) if row["task"] == task)
+    others = [row for row in written["rows"] if row["task"] != task]
+    written["rows"] = [*others[:place], *rows, *others[place:]]
+    written["machine"]["one_message"] = f"measured by itself, {machine()['date']}"
+    output.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
 def main(
     texts: int = 1000,
     rounds: int = 5,
     train_texts: int = 1600,
     size: str = "embedded",
+    one_message: bool = False,
     output: Path = None,
 ):
     """Measure everything, print a table, write results.json.
 
     EMOTION_DATA may name a folder with train.txt and validation.txt.
     Size `distilbert` measures features and training only, with random weights.
+    --one-message: that task alone, anew, beside the others that the file has.
     """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     repeated, train, validation, names = data_for(max(texts, train_texts))
     some, to_train = repeated["text"][:texts].tolist(), repeated[:train_texts]
+    if one_message:
+        return measure_one_message(some, train, validation, names, rounds)
     padded = padding_of_chapter(train["text"].tolist())
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch)/"model"

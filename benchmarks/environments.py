@@ -1,5 +1,5 @@
 "Environments of the peers: their pins differ from ours, and from each other's."
-import subprocess, sys
+import os, subprocess, sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -26,3 +26,8 @@ def environment(name):
         raise OSError(f"{listed.name} could not be installed: {error}") from None
     installed.write_text(listed.read_text())
     return python
+
+
+def usual_variables():
+    "Of a process that is none of ours: its threads wait as they do where nobody asks"
+    return {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}

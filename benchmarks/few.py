@@ -12,10 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from emotion_nbdev.beyond.few_labels import ContrastiveClassifier, examples_per_class
-from emotion_nbdev.dataset import load_data, load_files, to_frame
+from emotion_nbdev.dataset import to_frame
 from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
 
-from environments import environment
+from data import benchmark_data
+from environments import environment, usual_variables
 from machine import machine
 
 HERE = Path(__file__).parent
@@ -46,9 +47,8 @@ def setfit(part, seed, unseen):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)/"asked.json"
         path.write_text(json.dumps(asked))
-        usual = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
         subprocess.run([environment("peers"), HERE/"setfit_peer.py", path],
-                       check=True, capture_output=True, env=usual)
+                       check=True, capture_output=True, env=usual_variables())
         found = json.loads(path.read_text())
     return found["seconds"], found["given"]
 
@@ -62,27 +62,25 @@ VARIANTS = {
 
 def main(seeds: int = 3, output: Path = HERE/"results-few.json"):
     "Train with each size and draw, print the rows, write results-few.json; EMOTION_DATA as in bench.py"
-    folder = os.environ.get("EMOTION_DATA")
-    if folder:
-        data = load_files(Path(folder)/"train.txt", Path(folder)/"validation.txt")
-    else:
-        data = load_data(preset="embedded")
+    data, variants = benchmark_data(), dict(VARIANTS)
     train, validation = to_frame(data["train"]), to_frame(data["validation"])
     truth, rows = validation["label"], []
+    try:
+        environment("peers")
+    except OSError as error:
+        print(f"SetFit: left out ({error})", file=sys.stderr)
+        del variants["SetFit"]
     for seed in range(1, seeds + 1):
         for size in SIZES:
             part = train.iloc[examples_per_class(train["label"], size, seed)]
-            for name, variant in VARIANTS.items():
-                try:
-                    seconds, given = variant(part, seed, validation["text"].tolist())
-                except (OSError, subprocess.CalledProcessError) as error:
-                    print(f"{name}: left out ({error})", file=sys.stderr)
-                    continue
+            for name, variant in variants.items():
+                seconds, given = variant(part, seed, validation["text"].tolist())
                 rows.append(dict(
                     variant=name, per_class=size, seed=seed, split="validation", n=len(truth),
                     seconds=round(seconds, 2), accuracy=round(accuracy_score(truth, given), 4),
                     macro_f1=round(f1_score(truth, given, average="macro", zero_division=0), 4)))
                 print(rows[-1], file=sys.stderr)
+    folder = os.environ.get("EMOTION_DATA")
     command = "EMOTION_DATA=folder make bench FEW=1" if folder else "make bench FEW=1"
     about = machine(data="public dataset" if folder else "embedded corpus", command=command)
     output.write_text(json.dumps(dict(machine=about, rows=rows), indent=1) + "\n")

@@ -5,15 +5,13 @@ import json, os, statistics, sys, time
 
 os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", EMOTION_CACHE="off")
 
-from emotion_nbdev.foundations.core import peak_memory, reset_peak
-
 
 def pipeline(model, dtype):
-    "As its users write it"
+    "As its users write it; nothing of ours is imported before PyTorch, whose threads wait as usual"
     import torch
     from transformers import pipeline
-    from emotion_nbdev.foundations.compute import best_device
-    pipe = pipeline("text-classification", model=model, device=best_device(), dtype=getattr(torch, dtype))
+    device = torch.accelerator.current_accelerator() or "cpu"
+    pipe = pipeline("text-classification", model=model, device=device, dtype=getattr(torch, dtype))
     def answer(text):
         answered = pipe(text)[0]
         return answered["label"], answered["score"]
@@ -42,7 +40,6 @@ VARIANTS = {  # the name up to its last hyphen; after it stands the dtype
 
 
 def main(variant, model):
-    reset_peak()  # it may begin as that of the process which started this one
     texts = json.load(sys.stdin)
     engine, _, dtype = variant.rpartition("-")
     answer = VARIANTS[engine](model, dtype)
@@ -52,6 +49,7 @@ def main(variant, model):
         started = time.perf_counter()
         answer(text)
         seconds.append(time.perf_counter() - started)
+    from emotion_nbdev.foundations.core import peak_memory
     found = dict(seconds=statistics.median(seconds), answers=answers, peak=peak_memory())
     json.dump(found, sys.stdout)
 

@@ -163,8 +163,8 @@ def reset_peak():
 def peak_memory() -> int: # MiB
     "Most RAM of this process since `reset_peak`, else since it began, else now"
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux, whose `resource` begins with that of the parent
-        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+    written = status.read_text() if status.is_file() else ""
+    if found := re.search(r"VmHWM:\s+(\d+)", written):  # `resource` begins with the parent's
         return int(found[1]) >> 10
     try:
         import resource
