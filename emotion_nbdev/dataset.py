@@ -53,8 +53,8 @@ def to_frame(
 ) -> pd.DataFrame: # its columns, and `label` as a name
     "A split as a DataFrame with label names"
     names = data.features["label"].names
-    labels = [names[number] for number in data["label"]]
-    return data.to_pandas().assign(label=labels)
+    frame = data.to_pandas()
+    return frame.assign(label=[names[number] for number in frame["label"]])
 
 # %% ../nbs/01_dataset.ipynb #00918754
 def class_names(

@@ -767,9 +767,9 @@ def noise_ceiling(
     "Ceiling of accuracy from repeated texts with different labels (interval: Garwood, 1936)"
     table = pd.DataFrame({"text": list(texts), "label": list(labels)})
     n = len(table)
-    groups = table.groupby(text_key(table["text"]))["label"]
-    most = groups.agg(lambda given: given.value_counts().max())
-    wrong = int((groups.size() - most).sum())
+    same = table.groupby([text_key(table["text"]), "label"], sort=False).size()
+    most = same.groupby(level=0, sort=False).max()  # rows of a text that can be right
+    wrong = int(n - most.sum())
     scale = (drawn_from or n) / n
     def ceiling(count):
         return max(0.0, 1 - float(count) / n * scale)

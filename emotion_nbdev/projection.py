@@ -20,7 +20,7 @@ from .foundations.figures import as_written
 def project(
     features, # (n, hidden), at least 5 rows
     seed:int=42, # of the layout
-    metric:str="cosine", # distance between features
+    metric:str="cosine", # distance between features, as scikit-learn calls it
 ) -> np.ndarray: # (n, 2)
     "UMAP of features scaled to [0, 1] (McInnes et al., 2018), or InputError"
     import warnings
@@ -32,12 +32,32 @@ def project(
     scaled = MinMaxScaler().fit_transform(features)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*n_jobs value")  # one thread
+        warnings.filterwarnings("ignore", message=".*knn_search_index")  # for new points
         warnings.filterwarnings("ignore", category=FutureWarning)
         from umap import UMAP
         keep_compiled()
-        reducer = UMAP(n_components=2, n_neighbors=min(15, n - 1), metric=metric,
-                       init="pca", random_state=seed)
+        k = min(15, n - 1)
+        reducer = UMAP(n_components=2, n_neighbors=k, metric=metric, init="pca",
+                       precomputed_knn=exact_neighbours(scaled, k, metric),
+                       random_state=seed)
         return reducer.fit_transform(scaled)
+
+# %% ../nbs/04_umap.ipynb #5b0c7d31
+COMPARED = 20_000 # rows, at most, of which each is compared with each
+
+def exact_neighbours(
+    scaled, # (n, hidden)
+    k:int, # of them; the first of a row is the row itself
+    metric:str, # see project
+) -> tuple: # (places, distances), each (n, k); Nones for more rows than `COMPARED`
+    "The nearest rows of each row, for UMAP, which looks for those of many rows itself"
+    from sklearn.neighbors import NearestNeighbors
+    if len(scaled) > COMPARED:
+        return None, None
+    search = NearestNeighbors(n_neighbors=k, metric=metric).fit(scaled)
+    distances, places = search.kneighbors(scaled)
+    return places, distances
+
 
 # %% ../nbs/04_umap.ipynb #d6be511e
 @cache

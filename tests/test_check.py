@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from conftest import call
-from emotion_nbdev.beyond.check import check_tables, near_duplicates
+from emotion_nbdev.beyond.check import check_tables, near_duplicates, word_runs
 from emotion_nbdev.tokenization import load_tokenizer
 
 
@@ -48,14 +48,14 @@ def test_near_duplicates_block_by_block_are_those_of_every_pair(monkeypatch):
              and len(known[one] & known[other]) / len(known[one] | known[other]) >= .6 and texts[one] != texts[other]]
     for block in (7, 10_000):
         monkeypatch.setattr("emotion_nbdev.beyond.check.AT_ONCE", block)
-        assert near_duplicates(texts) == close
+        assert near_duplicates(texts, word_runs(texts)) == close
     assert 10 < len(close) < 3000
 
 
 def test_near_duplicates_in_linear_time():
     texts = [" ".join(words) for words in np.random.default_rng(0).choice([f"word{number}" for number in range(5000)], (20_000, 12))]
     texts[7], texts[19_999] = "the parcel did not come on monday again and nobody wrote", "the parcel did not come on tuesday again and nobody wrote to me"
-    assert near_duplicates(texts, .3) == [(7, 19_999)]
+    assert near_duplicates(texts, word_runs(texts), .3) == [(7, 19_999)]
 
 
 def test_classes_and_length():

@@ -24,7 +24,7 @@ from conftest import ROWS
 from named_tests import exported, parameters, public, shown
 from emotion_nbdev.app.ladder import Climb, climb_ladder, fit_rung, make_classifier, score_rung
 from emotion_nbdev.app.report import draw_data, draw_figures, FigureFolder, plot_plane, write_report
-from emotion_nbdev.beyond.check import check_tables, check_templates, summary
+from emotion_nbdev.beyond.check import check_tables, check_templates, near_duplicates, summary, word_runs
 from emotion_nbdev.beyond.comparison import calibration_of, error_for, fit_trick, Gain, gain_columns, held_out_third, in_points, largest_by_chance, redrawn_scores, run_cell, simultaneous_gains, verdict
 from emotion_nbdev.beyond.ensembles import CalibratedStack, saved_ensemble, saved_members
 from emotion_nbdev.beyond.few_labels import ContrastiveClassifier, draw_pairs, label_next, train_on_pairs
@@ -155,6 +155,7 @@ OTHER_VALUES = {  # that have to be made
 
 
 MADE = {"anger": 0, "joy": 1, "sadness": 2}
+PARCELS = ["the parcel did not come on monday again", "the parcel did not come on tuesday"]
 GAINS = simultaneous_gains(["a", "b"] * 20, [(np.array([["a"] * 40]), np.array([["a", "b"] * 19 + ["b", "a"]]))], 50)[0]
 
 
@@ -520,7 +521,8 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (Careful, lambda c, **more: Careful(c.tfidf, **more).remarks(np.array([.4, .35, .25])), dict(at_least=.9, limit=.7)),
     (careful, lambda c, **more: careful(c.tfidf, "model", **more).remarks(np.array([.4, .35, .25])), dict(at_least=.9)),
     # beyond and app
-    (check_templates, lambda c, **more: seen(check_templates({"train": c.templates}, **more)), dict(least=40)),
+    (near_duplicates, lambda c, **more: near_duplicates(PARCELS, word_runs(PARCELS), **more), dict(least=.3)),
+    (check_templates, lambda c, **more: seen(check_templates(c.templates.assign(split="train"), word_runs(c.templates["text"]), **more)), dict(least=40)),
     (check_tables, lambda c, **more: check_tables({"train": c.both}, c.extractor.tokenizer_, 64, **more), dict(text_column="message", label_column="mood")),
     (summary, lambda c, **more: summary({"train": c.both}, [], c.extractor.tokenizer_, **more), dict(text_column="message", label_column="mood")),
     (fit_trick, lambda c, **more: (classifier := MagicMock(), fit_trick(classifier, "plain", c.frame, **more), classifier.fit.call_args[1])[2].keys(), dict(validation="FRAME")),

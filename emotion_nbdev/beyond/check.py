@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ONE', 'OFTEN', 'AT_ONCE', 'UNSPACED', 'MOST_WORDS', 'TOO_MANY_PIECES', 'CONSTANT', 'Finding', 'check_values',
-           'check_classes', 'check_duplicates', 'near_duplicates', 'check_near_duplicates', 'check_templates',
-           'unknown_share', 'tokens_per_word', 'check_tokens', 'check_constant_features', 'check_trainable',
-           'check_tables', 'summary']
+           'check_classes', 'check_duplicates', 'word_runs', 'near_duplicates', 'all_texts', 'check_near_duplicates',
+           'check_templates', 'unknown_share', 'tokens_per_word', 'check_tokens', 'check_constant_features',
+           'check_trainable', 'check_tables', 'summary']
 
 # %% ../../nbs/beyond/01_check.ipynb #6408995c
 import logging
@@ -22,7 +22,6 @@ from ..error_analysis import EMOJI
 from ..foundations.core import InputError, log
 from ..foundations.sources import NULL_LIKE, find_column, require_two_columns
 from ..foundations.texts import label_name
-from ..tokenization import encode
 
 # %% ../../nbs/beyond/01_check.ipynb #6ce1328c
 @dataclass(frozen=True)
@@ -227,18 +226,29 @@ def _check_leaks(split, keyed):
 OFTEN = 100  # texts; a run of words in more of them is a template, not a copy
 AT_ONCE = 2_000  # texts that are compared with all others, so that memory has a bound
 
+def word_runs(
+    texts, # n texts
+): # sparse matrix (n, runs)
+    "Which runs of three words each text has"
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import CountVectorizer
+    vectorizer = CountVectorizer(
+        ngram_range=(3, 3), binary=True, token_pattern=r"\S+", dtype=np.int32)
+    try:
+        return vectorizer.fit_transform(texts)
+    except ValueError:  # no text has three words
+        return csr_matrix((len(texts), 0), dtype=np.int32)
+
 def near_duplicates(
-    texts, # list of str
+    texts, # n texts
+    runs, # of these texts, see word_runs
     least:float=.6, # Jaccard index of their runs of three words
 ) -> list: # of (index, index), the first the smaller
     "Pairs of texts that are nearly the same, and not quite"
-    runs = _word_runs(texts)  # (texts, runs of three words)
-    if runs is None:
-        return []
     rare = runs[:, _sums(runs, 0) <= OFTEN]
     sizes = _sums(runs, 1)
     frequent = sizes - _sums(rare, 1)  # runs that are left out at first
-    keys, found = text_key(pd.Series(texts)).to_numpy(), []
+    keys, found = text_key(pd.Series(list(texts))).to_numpy(), []
     for start in range(0, len(texts), AT_ONCE):
         pairs = (rare[start:start + AT_ONCE] @ rare[start:].T).tocoo()
         once = pairs.row < pairs.col
@@ -254,65 +264,50 @@ def _close_pairs(runs, sizes, one, other, least):
     close = shared / (sizes[one] + sizes[other] - shared) >= least
     return zip(one[close], other[close])
 
-def _word_runs(texts):
-    "Which runs of three words each text has, a sparse matrix; None without any"
-    from sklearn.feature_extraction.text import CountVectorizer
-    vectorizer = CountVectorizer(
-        ngram_range=(3, 3), binary=True, token_pattern=r"\S+", dtype=np.int32
-    )
-    try:
-        return vectorizer.fit_transform(texts)
-    except ValueError:  # no text has three words
-        return None
-
 def _sums(matrix, axis):
     return np.asarray(matrix.sum(axis)).ravel()
 
 # %% ../../nbs/beyond/01_check.ipynb #7f1bb25b
-def _all_texts(tables):
-    "The texts of all splits below each other, with `split` and `row`"
+def all_texts(
+    tables:dict, # see check_values
+) -> pd.DataFrame: # `text` and `split`
+    "The texts of all splits below each other"
     parts = []
     for split, table in tables.items():
         texts = table["text"].astype(object).fillna("").astype(str)
-        parts.append(pd.DataFrame({"text": texts, "split": split, "row": range(len(table))}))
+        parts.append(pd.DataFrame({"text": texts, "split": split}))
     return pd.concat(parts, ignore_index=True)
 
 def check_near_duplicates(
-    tables:dict, # see check_values
+    rows:pd.DataFrame, # see all_texts
+    runs, # of their texts, see word_runs
 ) -> list: # of Finding
     "Texts that nearly repeat another one, in their own split or in another"
-    rows = _all_texts(tables)
-    pairs = near_duplicates(rows["text"].tolist())
-    splits, numbers = rows["split"].tolist(), rows["row"].tolist()
-    flags = {split: np.zeros(len(table), dtype=bool) for split, table in tables.items()}
-    across = Counter()
-    for pair in pairs:
+    splits = rows["split"].to_numpy()
+    flags, across = np.zeros(len(rows), dtype=bool), Counter()
+    for pair in near_duplicates(rows["text"], runs):
+        flags[list(pair)] = True
         sides = {splits[index] for index in pair}
         across.update(sides if len(sides) > 1 else ())
-        for index in pair:
-            flags[splits[index]][numbers[index]] = True
     findings = []
-    for split in tables:
+    for split in rows["split"].unique():
         message = ("texts are nearly the same as another one"
                    f" ({across[split]:,} pair{'s' * (across[split] != 1)} across splits)")
-        findings += _found("near-duplicate", "warning", split, flags[split], message,
+        findings += _found("near-duplicate", "warning", split, flags[splits == split], message,
                            "look at them; what was made from one template belongs in one split")
     return findings
 
 # %% ../../nbs/beyond/01_check.ipynb #cefd10c2
 def check_templates(
-    tables:dict, # see check_values
+    rows:pd.DataFrame, # see all_texts
+    runs, # of their texts, see word_runs
     least:int=6, # words of a text that stand in such runs one after the other
 ) -> list: # of Finding
     "Texts that consist mostly of runs of three words which more than `OFTEN` texts have"
-    rows = _all_texts(tables)
-    runs = _word_runs(rows["text"])
-    if runs is None:
-        return []
     common = _sums(runs[:, _sums(runs, 0) > OFTEN], 1)
     flags = (common >= least - 2) & (common > _sums(runs, 1) / 2)
     findings = []
-    for split in tables:
+    for split in rows["split"].unique():
         message = ("texts seem to be made from a template: most of their words stand in runs"
                    f" that more than {OFTEN} texts share")
         findings += _found("template", "warning", split, flags[(rows["split"] == split).to_numpy()],
@@ -322,11 +317,10 @@ def check_templates(
 
 # %% ../../nbs/beyond/01_check.ipynb #6f33dede
 def unknown_share(
-    texts, # list of str
+    encoded:list, # of lists of token ids
     tokenizer, # of the checkpoint
 ) -> float: # between 0 and 1
     "Share of the tokens that the tokenizer does not know"
-    encoded = _token_ids(texts, tokenizer)
     unknown = sum(ids.count(tokenizer.unk_token_id) for ids in encoded)
     return unknown / max(1, sum(map(len, encoded)))
 
@@ -367,12 +361,13 @@ def check_tokens(
     findings = []
     for split, table in tables.items():
         texts = table["text"].astype(object).fillna("").astype(str).tolist()
-        encoded, _ = encode(texts, tokenizer, 10**9)
-        lost = np.maximum(np.array([len(ids) for ids in encoded["input_ids"]]) - limit, 0)
+        encoded = _token_ids(texts, tokenizer)
+        room = limit - tokenizer.num_special_tokens_to_add()
+        lost = np.maximum(np.array([len(ids) for ids in encoded], dtype=int) - room, 0)
         findings += _found("truncation", "warning", split, lost > 0,
                            f"texts are longer than {limit} tokens; {lost.sum():,} tokens would"
                            " not be read", "shorten them, or choose a model that reads more")
-        unknown = unknown_share(texts, tokenizer)
+        unknown = unknown_share(encoded, tokenizer)
         if unknown > .05:
             findings += _whole("unknown-tokens", "warning", split,
                                f"{unknown:.0%} of the tokens are unknown to the tokenizer",
@@ -394,9 +389,9 @@ def check_constant_features(
     tables:dict, # see check_values
 ) -> list: # of Finding
     "Signs that no text has"
-    texts = _all_texts(tables)["text"].tolist()
+    texts = "\n".join(all_texts(tables)["text"])  # no sign goes over the end of a line
     absent = [name for name, pattern in CONSTANT.items()
-              if not any(regex.search(pattern, text) for text in texts)]
+              if not regex.search(pattern, texts)]
     if not absent:
         return []
     return _whole("constant-feature", "note", "all", f"no text has any {' or '.join(absent)}",
@@ -430,9 +425,12 @@ def check_tables(
     "Everything that this page looks for; an `InputError` without these columns"
     tables = _two_columns(tables, text_column, label_column)
     findings = []
-    for check in (check_values, check_classes, check_duplicates,
-                  check_near_duplicates, check_templates):
+    for check in (check_values, check_classes, check_duplicates):
         findings += check(tables)
+    rows = all_texts(tables)
+    runs = word_runs(rows["text"])
+    for check in (check_near_duplicates, check_templates):
+        findings += check(rows, runs)
     findings += check_tokens(tables, tokenizer, limit)
     findings += check_constant_features(tables)
     if not any(finding.severity == "error" for finding in findings):
@@ -469,7 +467,8 @@ def _summary_of(table, tokenizer):
     "The figures of one split"
     texts = table["text"].fillna("").astype(str)
     counts = _names(table["label"].dropna()).value_counts()
+    encoded = _token_ids(texts, tokenizer)
     return dict(rows=len(table),
                 classes={name: int(count) for name, count in counts.items()},
                 median_words=float(texts.str.split().str.len().median()),
-                unknown_tokens=round(unknown_share(texts.tolist(), tokenizer), 4))
+                unknown_tokens=round(unknown_share(encoded, tokenizer), 4))
