@@ -314,7 +314,7 @@ def subsample(
         return data
     names = train.features["label"].names
     _require_sample(max_train_samples, names)
-    labels = np.array(train["label"])
+    labels = np.array(train["label"][:])
     drawn = resample(
         np.arange(len(train)), n_samples=max_train_samples, replace=False,
         stratify=labels, random_state=seed)

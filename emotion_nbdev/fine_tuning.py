@@ -316,7 +316,8 @@ def head_inputs(
     "What the last layer of a model sees of each message"
     layer, seen = last_layer(model), []
     vectors = np.empty((len(rows), layer.in_features))
-    encoded = {name: rows[name] for name in rows.column_names if name != "labels"}
+    columns = [name for name in rows.column_names if name != "labels"]
+    encoded = {name: rows[name][:] for name in columns}
     watching = layer.register_forward_pre_hook(
         lambda part, inputs: seen.extend(inputs))
     lower = native_bfloat16(model.device)
@@ -346,7 +347,7 @@ def start_head(
     some = np.unique(np.linspace(0, len(rows) - 1, LEARNED_FROM).astype(int))
     rows = rows.select(some)
     vectors = head_inputs(model, tokenizer, rows)
-    numbers = np.array(rows["labels"])
+    numbers = np.array(rows["labels"][:])
     if vectors is None or len(set(numbers.tolist())) < 2:
         return
     middle = vectors.mean(axis=0)
