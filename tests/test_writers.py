@@ -382,8 +382,12 @@ def test_streams_that_are_closed_full_or_narrow(tmp_path, model):
     def shell(line, **environment): return subprocess.run(["sh", "-c", f"'{COMMAND}' predict --model '{model}' --input in.csv {line}"], cwd=tmp_path, capture_output=True, text=True, env=os.environ | environment)
     closed = shell(">&-")
     assert closed.returncode == 2 and closed.stderr == "Error: stdout is closed. Open it, or give --output.\n", closed.stderr
-    full = shell("> /dev/full")
-    assert full.returncode == 1 and full.stderr.count("\n") == 1 and "No space left" in full.stderr, full.stderr
+    for unbuffered in ("", "1"):  # as users have it, and as containers often do
+        full = shell("> /dev/full", PYTHONUNBUFFERED=unbuffered)
+        assert full.returncode == 1 and full.stderr.count("\n") == 1 and "No space left" in full.stderr, full.stderr
+        for line in ("--version", "--help", "predict --help", "cache"):
+            full = subprocess.run(f"'{COMMAND}' {line} > /dev/full", shell=True, capture_output=True, text=True, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+            assert full.returncode == 1 and full.stderr.count("\n") == 1 and "No space left" in full.stderr, full.stderr
     narrow = shell("", PYTHONIOENCODING="ascii")
     assert narrow.returncode == 0 and "caf\\xe9 late again" in narrow.stdout and "the answers go out as ascii" in narrow.stderr, narrow.stderr
     assert "go out as" not in shell("", PYTHONIOENCODING="utf-8").stderr

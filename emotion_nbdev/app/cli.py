@@ -134,11 +134,23 @@ def _manners():
         _say(f"Error: {error}", err=True)
         raise typer.Exit(getattr(error, "exit_code", 2)) from None
     except BrokenPipeError:  # nobody reads on, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         raise typer.Exit(1) from None
     except OSError as error:
-        _say(f"Error: {_of_system(error)}", err=True)
+        _refused_by_system(error)
         raise typer.Exit(1) from None
+
+def _refused_by_system(error):
+    "One line about it"
+    _say(f"Error: {_of_system(error)}", err=True)
+    _give_up_stdout()
+
+def _give_up_stdout():
+    "What a stdout that takes no more still holds goes nowhere: the end would try it again"
+    try:
+        if sys.stdout: sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 # %% ../../nbs/app/03_cli.ipynb #ab72545f
 def _free_name(
@@ -1404,4 +1416,8 @@ def _cache(
 # %% ../../nbs/app/03_cli.ipynb #7aa7524f
 def main():
     "Entry point of the command `emotion-nbdev`"
-    app()
+    try:
+        app()
+    except OSError as error:  # on the way to a help page; commands say it themselves
+        _refused_by_system(error)
+        sys.exit(1)
