@@ -43,7 +43,7 @@ def project(
         return reducer.fit_transform(scaled)
 
 # %% ../nbs/04_umap.ipynb #5b0c7d31
-COMPARED = 20_000 # rows, at most, of which each is compared with each
+COMPARED = 20_000  # rows, at most, of which each is compared with each
 
 def exact_neighbours(
     scaled, # (n, hidden)
@@ -57,7 +57,6 @@ def exact_neighbours(
     search = NearestNeighbors(n_neighbors=k, metric=metric).fit(scaled)
     distances, places = search.kneighbors(scaled)
     return places, distances
-
 
 # %% ../nbs/04_umap.ipynb #d6be511e
 @cache

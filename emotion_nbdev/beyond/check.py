@@ -386,10 +386,10 @@ CONSTANT = {"capitals": r"[A-ZÀ-ÖØ-Þ]", "punctuation": r"[.,!?;:]", "emoji":
             "hashtags": r"#\w", "mentions": r"@\w", "digits": r"\d"}
 
 def check_constant_features(
-    tables:dict, # see check_values
+    rows:pd.DataFrame, # see all_texts
 ) -> list: # of Finding
     "Signs that no text has"
-    texts = "\n".join(all_texts(tables)["text"])  # no sign goes over the end of a line
+    texts = "\n".join(rows["text"])  # no sign goes over the end of a line
     absent = [name for name, pattern in CONSTANT.items()
               if not regex.search(pattern, texts)]
     if not absent:
@@ -432,7 +432,7 @@ def check_tables(
     for check in (check_near_duplicates, check_templates):
         findings += check(rows, runs)
     findings += check_tokens(tables, tokenizer, limit)
-    findings += check_constant_features(tables)
+    findings += check_constant_features(rows)
     if not any(finding.severity == "error" for finding in findings):
         findings += check_trainable(tables)
     order = ("error", "warning", "note")
