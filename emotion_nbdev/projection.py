@@ -29,6 +29,9 @@ def project(
     if n < 5:
         raise InputError(
             f"a projection needs at least 5 rows, found {n}. Give more texts.")
+    if not np.ptp(features, axis=0).any():
+        raise InputError(
+            f"all {n} rows are equal: there is nothing to spread out. Give other texts.")
     scaled = MinMaxScaler().fit_transform(features)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*n_jobs value")  # one thread

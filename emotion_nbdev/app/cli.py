@@ -806,7 +806,7 @@ def _predict(
                        f"{classifier.at_least} {classifier.limit}")
         labelled, rejected = label_file(
             classifier, input, output, text_column, answered_by, names)
-        _log.info(f"{labelled:,} messages labelled: {output}")
+        _log.info(f"{labelled:,} message{'s' * (labelled != 1)} labelled: {output}")
         if rejected: raise typer.Exit(1)
 
 # %% ../../nbs/app/03_cli.ipynb #a27acea1

@@ -91,9 +91,11 @@ def draw_data(
 ):
     "The figures about the messages: classes, lengths and, where there are features, their UMAP"
     if len(climb.names) <= LEGIBLE: draw_classes(kept, data)
-    if "features" not in climb.classifiers or len(data["train"]) < 5: return
+    if "features" not in climb.classifiers: return
+    try: plane = plot_plane(data, climb.classifiers["features"]["features"], seed)
+    except InputError as error: return log.info(f"no UMAP figure: {error}")
     kept.keep(
-        plot_plane(data, climb.classifiers["features"]["features"], seed), "umap",
+        plane, "umap",
         f"UMAP of the frozen features of up to {PLANE_SAMPLES:,} training messages. Axes and "
         "colour scale are shared; overlap here does not mean that classes cannot be separated.",
         "A panel of hexagonal densities for each class.")
