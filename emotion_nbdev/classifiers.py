@@ -119,6 +119,9 @@ class TfidfClassifier(TextClassifierMixin, ClassifierMixin, BaseEstimator):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.svm import LinearSVC
         texts, labels = as_messages(texts, labels)
+        if self.class_weight not in ("balanced", None):
+            raise InputError(
+                f"class_weight is {self.class_weight!r}. Known: balanced, None.")
         self.vectorizer_ = TfidfVectorizer(
             ngram_range=self.ngram_range, token_pattern=self.token_pattern,
             preprocessor=masked, min_df=fewest_messages(self.min_df, len(texts)))
@@ -151,7 +154,7 @@ class TextPipeline(TextDoor, Pipeline):
 # %% ../nbs/06_classifiers.ipynb #10d0a29e
 def features_classifier(
     checkpoint=EMBEDDED_CHECKPOINT, # of the frozen encoder
-    head=None, # classifier of feature rows; None: logistic regression with C=.01
+    head=None, # classifier of rows, with predict_proba; None: logistic regression, C=.01
     seed:int=42, # of the default head
 ):
     "A pipeline from texts to label names: frozen features, scaled, and a head"
@@ -159,6 +162,10 @@ def features_classifier(
     from sklearn.preprocessing import StandardScaler
     if head is None:
         head = LogisticRegression(C=.01, max_iter=1000, random_state=seed)
+    if not hasattr(head, "predict_proba"):
+        raise InputError(
+            f"{type(head).__name__} gives no probabilities. Give another head, or this one "
+            "inside of scikit-learn's CalibratedClassifierCV.")
     return TextPipeline([
         ("features", FeatureExtractor(checkpoint)),
         ("scale", StandardScaler()),

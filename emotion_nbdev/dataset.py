@@ -21,7 +21,7 @@ from .foundations.figures import as_written
 from emotion_nbdev.foundations.sources import (
     clean_table, folder_files, hub_tables, read_splits, read_table, require_hub,
 )
-from .foundations.texts import label_type, plain_label, sorted_labels
+from .foundations.texts import label_name, label_type, sorted_labels
 
 # %% ../nbs/01_dataset.ipynb #bb4092b6
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def to_frame(
     "A split as a DataFrame with label names"
     names = data.features["label"].names
     frame = data.to_pandas()
-    return frame.assign(label=[names[number] for number in frame["label"]])
+    named = {-1: None} | dict(enumerate(names))  # -1: not labelled, as some test splits are
+    return frame.assign(label=[named[number] for number in frame["label"]])
 
 # %% ../nbs/01_dataset.ipynb #00918754
 def class_names(
@@ -154,10 +155,10 @@ def held_out_rows(
     "Draw a stratified share of the texts; all rows of a text are on one side"
     from sklearn.model_selection import train_test_split
     numbers, firsts = _first_of_each(texts, labels)
-    size = int(np.ceil(len(firsts) * share)) if share < 1 else share
+    size = int(np.ceil(len(firsts) * share)) if share < 1 else int(share)
     _require_enough(firsts, size, source)
     _, drawn = train_test_split(
-        np.arange(len(firsts)), test_size=share, stratify=firsts,
+        np.arange(len(firsts)), test_size=size, stratify=firsts,
         random_state=seed)
     return np.isin(numbers, drawn)
 
@@ -165,13 +166,14 @@ def held_out_rows(
 def hold_out(
     frame:pd.DataFrame, # training rows
     source:str="data", # what to call the data in an error
-    share:float=.1, # of the texts
+    share:float=.1, # see held_out_rows
     seed:int=42,
 ) -> tuple: # (training rows, validation rows)
     "Split a share off; an `InputError` when a class has a single text"
     held = held_out_rows(frame["text"], frame["label"], share, seed, source)
+    said = f"{share:.0%}" if share < 1 else f"{share:,} texts"
     log.warning(
-        f"no validation split: {share:.0%} of {source}, stratified by class, "
+        f"no validation split: {said} of {source}, stratified by class, "
         f"seed {seed}, is held out as validation")
     train, validation = frame[~held], frame[held]
     return train.reset_index(drop=True), validation.reset_index(drop=True)
@@ -231,14 +233,18 @@ def from_tables(
     "Checked splits with one `ClassLabel`, from tables of texts and labels"
     from datasets import DatasetDict
     splits = ("train", "validation", "test")
-    called = {split: split for split in [*splits, *tables]} | (sources or {})
+    unknown = sorted(set(tables) - set(splits))
+    if unknown:
+        raise InputError(
+            f"a split is called {unknown[0]!r}. Known: {', '.join(splits)}. Rename it.")
+    called = {split: split for split in splits} | (sources or {})
     clean = {
         split: clean_table(table, called[split], text_column, label_column)
         for split, table in tables.items()
     }
     labels = clean["train"]["label"]
     kind = label_type(tables["train"][label_column])
-    names = list(map(plain_label, names)) if names else class_names(labels)
+    names = list(map(label_name, names)) if names else class_names(labels)
     _require_classes(labels, names, called["train"])
     if "validation" not in clean:
         parts = hold_out(clean["train"], called["train"], seed=seed)

@@ -12,6 +12,7 @@ __all__ = ['SPLITS', 'METRICS', 'MEASURED', 'COLLECTIONS', 'confusion_counts', '
 
 # %% ../nbs/05_evaluation.ipynb #9ec1bc45
 import hashlib, json
+from itertools import cycle
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -314,7 +315,8 @@ def plot_reliability(
     ax = plt.subplots(figsize=(4.2, 3.8), layout="constrained")[1]
     ax.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     bars = dict(markersize=5, elinewidth=1, capsize=2)
-    for given, color, marker in zip(compared, sns.color_palette("colorblind"), "osD^v*"):
+    looks = zip(cycle(sns.color_palette("colorblind")), cycle("osD^v*"))
+    for given, (color, marker) in zip(compared, looks):
         table = reliability(given)
         right = table["right"]
         ends = [right - table["low"], table["high"] - right]

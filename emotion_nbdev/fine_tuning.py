@@ -7,15 +7,18 @@ __all__ = ['LOGGED', 'LEARNED_FROM', 'usual_epochs', 'schedule_arguments', 'keep
            'training_arguments', 'validation_metrics', 'training_history', 'progress_callback', 'label_settings',
            'load_with_head', 'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer',
            'last_layer', 'head_inputs', 'start_head', 'put_into', 'lighten', 'train', 'FineTuningSettings',
-           'class_probabilities', 'require_labels', 'require_possible', 'names_of', 'new_model', 'require_trained_head',
-           'trained_names', 'recorded_settings', 'settings_in_force', 'library_versions', 'training_record',
-           'FineTunedClassifier', 'training_key', 'recall', 'fit_or_recall']
+           'class_probabilities', 'require_labels', 'require_possible', 'require_own_name', 'require_known', 'names_of',
+           'new_model', 'require_trained_head', 'trained_names', 'loss_name', 'record_of', 'recorded_settings',
+           'settings_in_force', 'library_versions', 'training_record', 'FineTunedClassifier', 'training_key', 'recall',
+           'fit_or_recall']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import hashlib
 import json
 import math
 import tempfile
+from functools import partial
+from inspect import isfunction
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +136,8 @@ def validation_metrics(
     from sklearn.metrics import accuracy_score, f1_score
     truth = prediction.label_ids
     predicted = prediction.predictions.argmax(-1)
-    macro_f1 = f1_score(truth, predicted, average="macro", zero_division=0)
+    macro_f1 = f1_score(
+        truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
     return dict(accuracy=accuracy_score(truth, predicted), macro_f1=macro_f1)
 
 # %% ../nbs/07_fine_tuning.ipynb #ea26d230
@@ -503,6 +507,7 @@ def require_possible(
         value = settings[name]
         if value is not None and not value > 0:
             raise InputError(f"{name} is {value}. Give a number above 0, or None.")
+    compute_dtype(settings["dtype"])  # known before the training, not after it
     if not 0 <= settings["label_smoothing"] < 1:
         raise InputError(
             f"label_smoothing is {settings['label_smoothing']}. Give a share from 0 to below 1.")
@@ -510,6 +515,28 @@ def require_possible(
         raise InputError(
             "patience waits for a better validation score, and there is no validation."
             " Give validation=(texts, labels), or leave patience out.")
+
+def require_own_name(
+    loss, # see train
+    checkpoints, # see fit
+):
+    "An `InputError` for checkpoints of a loss that cannot be told from another one"
+    function = loss.func if isinstance(loss, partial) else loss
+    if checkpoints and loss and (not isfunction(function) or "<lambda>" in function.__name__):
+        raise InputError(
+            "checkpoints are kept for a loss that has a name, since by that it is known when the "
+            "training goes on. Write it with def, or leave out the checkpoints.")
+
+def require_known(
+    held, # (texts, labels) of validation, or None
+    names:list, # of the classes
+):
+    "An `InputError` for a label of validation that no training message has"
+    unknown = set(map(str, held[1] if held else ())) - set(map(str, names))
+    if unknown:
+        raise InputError(
+            f"the label {min(unknown)!r} of validation is none of the classes that are trained "
+            f"({', '.join(map(str, names))}). Give messages of these.")
 
 def names_of(
     labels, # of the training messages
@@ -577,12 +604,35 @@ def trained_names(
     return [typed.get(name, name) for name in by_number]
 
 # %% ../nbs/07_fine_tuning.ipynb #b3f63ad8
+def loss_name(
+    loss, # see train
+) -> str: # None: the Trainer's cross-entropy
+    "What a loss is called, with the arguments of a `functools.partial`"
+    if loss is None:
+        return None
+    if isinstance(loss, partial):
+        named = [f"{name}={value!r}" for name, value in loss.keywords.items()]
+        return f"{loss_name(loss.func)}({', '.join([*map(repr, loss.args), *named])})"
+    return getattr(loss, "__qualname__", type(loss).__qualname__)
+
+def record_of(
+    folder, # of a trained model
+    names:list, # of its classes
+) -> dict: # see training_record
+    "What a model says of its training; without a record, that nothing is known"
+    path = Path(folder)/"training.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    return dict(format=1, approach="fine-tuned", settings={}, versions={},
+                classes=names, history=[])
+
 def recorded_settings(
     classifier:FineTuningSettings,
 ) -> dict: # JSON types only
     "The settings for the record; of a loss and of a local checkpoint only the name"
     settings = classifier.get_params()
-    settings["loss"] = getattr(classifier.loss, "__name__", None)
+    settings["loss"] = loss_name(classifier.loss)
+    settings["label_names"] = np.asarray(classifier.label_names).tolist()  # an array is no JSON
     if Path(classifier.checkpoint).is_dir():
         settings["checkpoint"] = Path(classifier.checkpoint).name
     return settings
@@ -604,9 +654,11 @@ def library_versions() -> dict: # name -> version
     return {name: version(name) for name in names}
 
 def training_record(
-    classifier:FineTuningSettings, # after `fit`
+    classifier:FineTuningSettings, # after `fit`, or loaded
 ) -> dict: # JSON types only
     "What a later reader needs to know about a training: settings, library versions, the epochs"
+    if getattr(classifier, "record_", None):  # it was loaded, with this
+        return classifier.record_
     history = getattr(classifier, "history_", pd.DataFrame())
     return dict(
         format=1,
@@ -627,6 +679,8 @@ class FineTunedClassifier(
         held = validation and as_messages(*validation)
         names = names_of(labels, self.label_names)
         require_possible(self.get_params(), held)
+        require_known(held, names)
+        require_own_name(self.loss, checkpoints)
         claim_checkpoints(checkpoints, dict(
             data=samples_digest(texts, labels), settings=recorded_settings(self)))
         self._adopt(*new_model(self.checkpoint, names, self.seed), names)
@@ -639,10 +693,11 @@ class FineTunedClassifier(
             **self.for_training())
         return self
 
-    def _adopt(self, model, tokenizer, names):
+    def _adopt(self, model, tokenizer, names, record=None):
         self.model_ = model
         self.tokenizer_ = tokenizer
         self.classes_ = np.array(sorted_labels(names))
+        self.record_ = record  # that came with the model
 
     def predict_proba(self, texts):
         "(texts, classes), columns as in `classes_`; `truncation_`: what was cut"
@@ -671,7 +726,8 @@ class FineTunedClassifier(
         "From a folder or the Hub; an `InputError` when there is no trained head"
         names = trained_names(checkpoint, revision)
         classifier = cls(checkpoint, dtype=dtype)
-        classifier._adopt(*load_with_head(checkpoint, revision), names)
+        record = record_of(resolve_checkpoint(checkpoint, revision), names)
+        classifier._adopt(*load_with_head(checkpoint, revision), names, record)
         return classifier
 
 # %% ../nbs/07_fine_tuning.ipynb #e0d89082

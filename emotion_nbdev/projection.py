@@ -50,7 +50,7 @@ COMPARED = 20_000  # rows, at most, of which each is compared with each
 
 def exact_neighbours(
     scaled, # (n, hidden)
-    k:int, # of them; the first of a row is the row itself
+    k:int, # of them, the row itself or a copy of it first
     metric:str, # see project
 ) -> tuple: # (places, distances), each (n, k); Nones for more rows than `COMPARED`
     "The nearest rows of each row, for UMAP, which looks for those of many rows itself"
@@ -202,14 +202,14 @@ def hover_plot(
     height:int=400,
 ) -> HoverPlot: # with `html`
     "A point a message, which shows its text on hover; may raise InputError"
-    plane, labels = np.asarray(plane, dtype=float), np.asarray(labels)
-    texts = [str(text) for text in texts]
+    plane = np.asarray(plane, dtype=float)
+    texts, labels, names = (list(map(str, some)) for some in (texts, labels, names))
     check_points(plane, texts, labels, names)
     places = to_canvas(plane, width, height)
     colors = class_colors(names)
     groups, legend = [], []
     for name in names:
-        rows = np.flatnonzero(labels == name)
+        rows = np.flatnonzero(np.equal(labels, name))
         dots = [svg_circle(places[row], f"{name}: {texts[row]}") for row in rows]
         groups.append(svg_group(dots, colors[name]))
         legend.append(legend_button(name, colors[name]))
@@ -274,11 +274,11 @@ def check_points(
         raise InputError(
             f"hover_plot: {len(plane)} points, {len(texts)} texts, {len(labels)} labels. "
             "There must be as many of each, and at least one.")
-    unknown = sorted({str(label) for label in labels} - {str(name) for name in names})
+    unknown = sorted(set(labels) - set(names))
     if unknown:
         raise InputError(
             f"hover_plot: the label {unknown[0]!r} is none of the classes "
-            f"({', '.join(map(str, names))}).")
+            f"({', '.join(names)}).")
 
 def hover_parts(
     groups:list, # see svg_group

@@ -22,29 +22,33 @@ class Calibrated(Wrapper):
     "A trained classifier with a temperature; `fit` learns that number only"
     def __init__(self,
         trained, # classifier of texts with `predict_proba` and `classes_`
+        numbered:bool=False, # labels are places among the sorted names, as in votes and stacks
     ):
-        self.trained = trained
+        self.trained, self.numbered = trained, numbered
 
     def __sklearn_clone__(self):
-        return Calibrated(self.trained)  # the trained one is no copy
+        return Calibrated(self.trained, self.numbered)  # the trained one is no copy
 
     def fit(self, texts, labels):
         "Learn from messages that the classifier has not seen"
         texts, labels = as_messages(texts, labels)
-        self.classes_ = np.asarray(self.trained.classes_)
-        if labels.dtype.kind in "iu" and self.classes_.dtype.kind not in "iu":
-            labels = self.classes_[labels]  # votes and stacks number the names
-        probabilities = self.trained.predict_proba(texts)
+        self.classes_ = np.unique(self.trained.classes_)  # in scikit-learn's order
+        if self.numbered:
+            labels = self.classes_[labels]
         given = Answers("calibrated", "validation", texts, labels,
-                        probabilities, self.classes_)
+                        self._answers(texts), self.classes_)
         self.temperature_ = Temperature.fit(given)
         return self
+
+    def _answers(self, texts):
+        "Of the trained one, in that order"
+        order = np.argsort(self.trained.classes_)
+        return self.trained.predict_proba(texts)[:, order]
 
     def predict_proba(self, texts):
         "(number of texts, number of classes), columns as in `classes_`"
         check_is_fitted(self)
-        probabilities = self.trained.predict_proba(as_texts(texts))
-        return self.temperature_.scale(probabilities)
+        return self.temperature_.scale(self._answers(as_texts(texts)))
 
 # %% ../../nbs/beyond/05_ensembles.ipynb #7a1e9845
 class Remembering(Wrapper):
@@ -135,7 +139,8 @@ class CalibratedStack(Wrapper):
                 "A stack needs at least two of each class; "
                 "a vote does with fewer.")
         folds = min(5, int(counts.min()))
-        stack = stacking(self.members, folds, self.seed)
+        members = [Calibrated(one.trained, numbered=True) for one in self.members]
+        stack = stacking(members, folds, self.seed)
         self.classifier_ = stack.fit(texts, labels)
         self.classes_ = self.classifier_.classes_
         return self

@@ -51,7 +51,7 @@ def check_wanted(
     unknown = set(wanted) - set(orders)
     if unknown:
         raise InputError(
-            f"no message is labelled {min(unknown)!r}. Known: {', '.join(sorted(orders))}.")
+            f"no message is labelled {min(unknown)!r}. Known: {', '.join(map(str, orders))}.")
     for name, number in wanted.items():
         if len(orders[name]) < number:
             raise InputError(
@@ -273,7 +273,7 @@ class ContrastiveClassifier(Wrapper):
         pairs = draw_pairs(labels, self.rounds, self.most, self.seed)
         train_on_pairs(extractor, texts, pairs, seed=self.seed,
                        learning_rate=self.learning_rate)
-        head = self.head and clone(self.head)
+        head = None if self.head is None else clone(self.head)
         self.classifier_ = features_classifier(self.checkpoint, head, self.seed)
         changed = FrozenEstimator(extractor)  # no longer the checkpoint's weights
         self.classifier_.steps[0] = ("features", changed)

@@ -169,8 +169,8 @@ def head_score(
     scores = []
     for fold, (inside, outside) in enumerate(folds):
         fitted = clone(chosen).fit(features[inside], labels[inside])
-        predicted = fitted.predict(features[outside])
-        scores.append(f1_score(labels[outside], predicted,
+        predicted, truth = fitted.predict(features[outside]), labels[outside]
+        scores.append(f1_score(truth, predicted, labels=np.unique(truth),
                                average="macro", zero_division=0))
         trial.report(float(np.mean(scores)), fold)
         if fold + 1 < len(folds) and trial.should_prune():
@@ -190,6 +190,7 @@ def search_head(
 ):
     "An Optuna study of a head; its first trial is the plain recipe"
     from sklearn.pipeline import Pipeline
+    texts, labels = as_messages(texts, labels)
     extractor = pipeline.named_steps["features"]
     head = Pipeline(pipeline.steps[1:])
     rarest(labels)
@@ -349,7 +350,9 @@ def search_fine_tuning(
     def new_model():
         return load_with_head(checkpoint, **label_settings(label_names))
 
-    model, tokenizer = new_model()
+    with own_random_state():  # the new head is drawn
+        model, tokenizer = new_model()
+
     rows = training_rows(model, tokenizer, kept, kept_labels)
     held_rows = training_rows(model, tokenizer, held, held_labels)
     about = study_identity(

@@ -8,7 +8,6 @@ __all__ = ['TRICKS', 'PLAIN', 'SMOOTHINGS', 'Trick', 'trick', 'combining_trick',
            'named_tricks', 'choose_tricks', 'savable', 'find_trick', 'trick_classifier']
 
 # %% ../../nbs/beyond/06_tricks.ipynb #57507f9c
-import inspect
 from dataclasses import dataclass
 from typing import Callable
 
@@ -26,9 +25,10 @@ from ..features import FeatureExtractor, reads_left_to_right
 from ..fine_tuning import FineTunedClassifier
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
 from ..foundations.core import InputError
+from ..foundations.texts import as_messages
 from emotion_nbdev.improvements import (
-    adjust, adjusted_loss, encoder_and_tfidf, focal_loss, HandMadeFeatures, LayerExtractor,
-    LogitAdjusted, Resampled, side_by_side, stacking, weighted_loss, Wrapper,
+    adjust, adjusted_loss, chooses_epoch, encoder_and_tfidf, focal_loss, HandMadeFeatures,
+    LayerExtractor, LogitAdjusted, Resampled, side_by_side, stacking, weighted_loss, Wrapper,
 )
 from ..production.artefacts import SavedVote
 
@@ -159,7 +159,7 @@ class MeanVote(Wrapper):
         "Train each; `validation` goes to those that choose an epoch by it"
         self.members_ = [clone(member) for member in self.members]
         for member in self.members_:
-            takes = "validation" in inspect.signature(member.fit).parameters
+            takes = chooses_epoch(member)
             more = dict(validation=validation) if takes else {}
             member.fit(texts, labels, **more)
         self.classes_ = self.members_[0].classes_
@@ -209,8 +209,8 @@ class WithoutSuspects(Wrapper):
 
     def fit(self, texts, labels, **more):
         "Rank the labels, leave out the worst, train; `more` goes on to it"
-        texts = np.array(list(texts), dtype=object)
-        labels = np.asarray(labels)
+        texts, labels = as_messages(texts, labels)
+        texts = np.array(texts, dtype=object)
         judged = out_of_fold(judges(self.checkpoint, self.seed),
                              texts, labels, seed=self.seed)
         kept = without_worst(suspects(judged), self.share)

@@ -52,7 +52,8 @@ def signals(
     classes, # names of the columns
 ) -> pd.DataFrame: # n rows: `words`, `unknown`, `cut`, `score`, `p_<class>`
     "What can be seen of messages: length, what is unknown, what is answered"
-    unknown, cut = _unread(Path(folder), list(texts))
+    texts = as_texts(texts)
+    unknown, cut = _unread(Path(folder), texts)
     table = pd.DataFrame({
         "words": [float(len(text.split())) for text in texts],
         "unknown": unknown, "cut": cut,

@@ -26,7 +26,7 @@ class OnnxFeatureExtractor(FeatureExtractor):
     def __init__(self,
         checkpoint=EMBEDDED_CHECKPOINT, # see resolve_checkpoint
         pooling:str="auto", # see choose_pooling
-        tokens_per_batch:int=1024, # see length_sorted_batches
+        tokens_per_batch:int=None, # see length_sorted_batches; None: 1024
         dtype:str="auto", # see compute_dtype; the ONNX Runtime has float32 only
         cache:bool=True, # keep vectors, and the graph, for the next time; see cache_file
         engine:str="auto", # `openvino` or `onnxruntime`; `auto`: OpenVINO where it is installed
@@ -62,7 +62,7 @@ class OnnxFeatureExtractor(FeatureExtractor):
         "Run the graph: (number of texts, hidden size)"
         ids, pad_id = encoded["input_ids"], self.tokenizer_.pad_token_id
         vectors = np.empty((len(ids), self.model_.config.hidden_size), dtype=np.float32)
-        for indices, pooled in graph_batches(self.graph_, ids, pad_id, self.tokens_per_batch):
+        for indices, pooled in graph_batches(self.graph_, ids, pad_id, self.tokens_per_batch or 1024):
             vectors[indices] = pooled
         return vectors
 

@@ -72,10 +72,15 @@ def _graph_module(model, names, pooling):
 @contextmanager
 def _quiet_exporter():
     "Without the exporter's notes on its own internals"
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)
 
 # %% ../../nbs/production/05_graphs.ipynb #74522a23
 MEMORY = 3 * 2**30  # bytes for all that a graph computes, in the ONNX Runtime
@@ -583,7 +588,7 @@ def export_onnx(
 ) -> Agreement:
     "Write the graph of a model into its folder if it answers alike; else `Refused`, and nothing is"
     from emotion_nbdev.fine_tuning import FineTunedClassifier
-    classifier = FineTunedClassifier.load(model)
+    classifier, texts = FineTunedClassifier.load(model), as_texts(texts)
     labels, classes = (list(map(label_name, some)) for some in (labels, classifier.classes_))
     _check_labels(model, labels, classes)
     classifier.model_.cpu()
@@ -646,12 +651,13 @@ def quantized(
     "The same graph with its weights in 8 bits, one scale a column"
     from onnxruntime.quantization import QuantType, quantize_dynamic
     smaller = path.with_name("int8.onnx")
+    held_back = logging.root.manager.disable
     logging.disable(logging.WARNING)  # its advice to simplify first, which was done
     try:
         quantize_dynamic(
             str(path), str(smaller), weight_type=QuantType.QInt8, per_channel=True)
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(held_back)
     return smaller
 
 # %% ../../nbs/production/05_graphs.ipynb #01d7c91b

@@ -95,7 +95,7 @@ def label_sets(
     limit:float, # see set_limits
 ) -> list: # of lists of classes, the most probable first; never empty
     "For each message the classes that may be true"
-    sets = []
+    sets, classes = [], np.asarray(classes)
     for row in np.asarray(probabilities):
         order = np.argsort(-row, kind="stable")
         size = max(1, int((row >= limit).sum()))
