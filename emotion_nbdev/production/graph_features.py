@@ -62,7 +62,8 @@ class OnnxFeatureExtractor(FeatureExtractor):
         "Run the graph: (number of texts, hidden size)"
         ids, pad_id = encoded["input_ids"], self.tokenizer_.pad_token_id
         vectors = np.empty((len(ids), self.model_.config.hidden_size), dtype=np.float32)
-        for indices, pooled in graph_batches(self.graph_, ids, pad_id, self.tokens_per_batch or 1024):
+        budget = self.tokens_per_batch or 1024
+        for indices, pooled in graph_batches(self.graph_, ids, pad_id, budget):
             vectors[indices] = pooled
         return vectors
 
