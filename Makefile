@@ -22,8 +22,8 @@ run: install  ## from texts to a fine-tuned model, on the embedded corpus, and a
 	"$(BIN)/emotion-nbdev" run --page
 test: install  ## everything that proves the project
 	PATH="$(BIN):$$PATH" tools/check.sh
-bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3 SIZE=distilbert, or SERVE=1, QUALITY=1, FEW=1, GROWTH=1, BESIDE=1
-	"$(BIN)/python" benchmarks/$(if $(SERVE),serve.py,$(if $(QUALITY),quality.py,$(if $(FEW),few.py,$(if $(GROWTH),growth.py,$(if $(BESIDE),beside.py,bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3) --size $(or $(SIZE),embedded))))))
+bench: install  ## how fast, beside the chapter's way and its peers: make bench TEXTS=1000 ROUNDS=3 SIZE=distilbert, or SERVE=1, QUALITY=1, FEW=1, GROWTH=1, BESIDE=1, IDEAS=1 MESSAGES=4000 EPOCHS=1
+	"$(BIN)/python" benchmarks/$(or $(if $(SERVE),serve.py),$(if $(QUALITY),quality.py),$(if $(FEW),few.py),$(if $(GROWTH),growth.py),$(if $(BESIDE),beside.py),$(if $(IDEAS),ideas.py $(if $(MESSAGES),--messages $(MESSAGES)) --epochs $(or $(EPOCHS),1)),bench.py --texts $(or $(TEXTS),1000) --rounds $(or $(ROUNDS),3) --size $(or $(SIZE),embedded))
 results: install  ## record the published figures anew: make results PART=label_noise DATA=folder of the public dataset
 	"$(BIN)/python" tools/results.py $(if $(DATA),--data "$(DATA)") $(if $(PART),--part "$(PART)")
 torture: install  ## kills, interrupts, hostile folders and a Hub with faults: make torture MINUTES=30
