@@ -1,10 +1,12 @@
 """Nothing is accepted and ignored: each option of each command changes what the command leaves, or is refused in one line; each parameter of a public function is read.
 
 The lists of options and functions are made from the program itself, so that a new one without its line below fails here by its name."""
-import ast, importlib, inspect, json, os, pkgutil, re, shutil, textwrap
+import ast, contextlib, importlib, inspect, json, os, pkgutil, re, shutil, textwrap
 
 import pytest
 import typer
+
+with contextlib.suppress(ImportError): import openvino  # noqa: F401  (the first `run` of a process imports it in the end, and from then on last digits are others)
 
 import emotion_nbdev
 from conftest import ROWS

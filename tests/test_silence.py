@@ -144,3 +144,90 @@ def test_generators_are_read_once(tiny_checkpoint, tmp_path):
 def test_small_things():
     assert label_sets([[.7, .3]], ["x", "y"], .2) == [["x", "y"]]
     with pytest.raises(InputError, match="no message is labelled 3. Known: 1, 2"): examples_per_class([1, 2, 1, 2], {3: 1})
+
+
+# From the command line
+
+TRAIN = "text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(TEXTS, LABELS))
+
+
+@pytest.fixture
+def counted(command, tmp_path):
+    (tmp_path/"train.csv").write_text(TRAIN)
+    done = command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model")
+    assert done.exit_code == 0, done.output
+    return "model"
+
+
+def test_a_tilde_behind_an_equals_sign_is_the_home_folder(counted, command, tmp_path, monkeypatch):
+    home = tmp_path/"home"
+    home.mkdir()
+    (home/"new.csv").write_text("text\nwe won\n")
+    monkeypatch.setenv("HOME", str(home))
+    assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir=~/model").exit_code == 0
+    assert command("predict", "--model=~/model", "--input=~/new.csv", "--output=~/said.csv").exit_code == 0
+    assert (home/"said.csv").is_file() and not (tmp_path/"~").exists()
+
+
+def test_tables_lose_nothing_and_translate_nothing(command, tmp_path):
+    names = [f":fire: and a long name of class {number:02}" for number in range(6)]
+    rows = [f"{2 * letter} and {2 * other},{name}\n" for letter, name in zip("abcdef", names) for other in "ghijklmnopqr"]
+    (tmp_path/"train.csv").write_text("text,label\n" + "".join(rows))
+    command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model")
+    said = " ".join(command("predict", "--model", "model", "--sets", "0.99", "aa and :joy: too").stdout.split())
+    assert ":joy:" in said and ":fire:" in said
+    assert all(f"class {number:02}" in said or f"{number:02}" in said for number in range(6)) and "probability" in said
+
+
+@pytest.mark.parametrize("columns", ["text,text", "text,label,label"])
+def test_columns_have_names_of_their_own(counted, command, tmp_path, columns):
+    (tmp_path/"new.csv").write_text("we won,joy,sad\n")
+    done = command("predict", "--model", counted, "--input", "new.csv", "--columns", columns)
+    assert done.exit_code == 2 and "two columns are called" in str(done.stderr or done.exception)
+
+
+def test_every_column_that_is_replaced_is_named(counted, tmp_path):
+    from conftest import call
+    (tmp_path/"new.csv").write_text("text,p_joy,label,score\nwe won,keep,a,5\n")
+    done = call("predict", "--model", counted, "--input", "new.csv", cwd=tmp_path)
+    assert done.returncode == 0 and "'p_joy', 'label', 'score'" in done.stderr
+
+
+def test_a_missing_label_is_no_class(command, tmp_path):
+    (tmp_path/"data.csv").write_text("text,label\nhi,joy\nbye,sad\nyo\n")
+    (tmp_path/"list.csv").write_text("row,text,label,suggested,quality,new_label\n2,bye,sad,joy,0.1,None\n")
+    done = command("errors", "--data", "data.csv", "--apply", "list.csv", "--output", "new.csv")
+    assert done.exit_code == 2 and not (tmp_path/"new.csv").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_no_library_takes_is_refused(command, tmp_path, seed):
+    (tmp_path/"train.csv").write_text(TRAIN)
+    done = command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "model", f"--seed={seed}")
+    assert done.exit_code == 2 and "is no seed" in done.output and not (tmp_path/"model").exists()
+
+
+def test_no_message_of_a_folder_of_classes_is_left_out(counted, command, tmp_path):
+    import gzip
+    for label in ("joy", "sad"):
+        (tmp_path/"data"/label).mkdir(parents=True)
+        (tmp_path/"data"/label/"1.txt").write_text("we won")
+    (tmp_path/"data/joy/2.TXT").write_text("they won")
+    (tmp_path/"data/joy/3.txt.gz").write_bytes(gzip.compress(b"all won"))
+    done = command("predict", "--model", counted, "--input", "data", "--output", "said.jsonl")
+    assert done.exit_code == 0 and (tmp_path/"said.jsonl").read_text().count("\n") == 4
+    (tmp_path/"data/joy/more").mkdir()
+    done = command("predict", "--model", counted, "--input", "data", "--output", "again.jsonl")
+    assert done.exit_code == 2 and not (tmp_path/"again.jsonl").exists()
+
+
+def test_check_and_train_agree_on_what_a_class_is(command, tmp_path):
+    plain, composed = TRAIN.replace("joy", "jo\u0308y"), TRAIN.replace("joy", "jöy")
+    (tmp_path/"train.csv").write_text(plain)
+    (tmp_path/"validation.csv").write_text(composed.replace(" on day", " on the day"))
+    said = command("check", "--train-file", "train.csv", "--validation-file", "validation.csv", "--json")
+    assert not {"unknown-label", "missing-class"} & {finding["kind"] for finding in json.loads(said.stdout)["findings"]}
+    (tmp_path/"unseen.csv").write_text(TRAIN + "what is this,\u200b\n")
+    assert "missing-label" in command("check", "--train-file", "unseen.csv", "--json").stdout
+    done = command("train", "--approach", "tfidf", "--train-file", "unseen.csv", "--output-dir", "other")
+    assert done.exit_code == 2

@@ -191,11 +191,23 @@ def _collected_warnings():
         _log.removeHandler(handler)
 
 # %% ../../nbs/app/03_cli.ipynb #eb8c52ab
-def _option(kind, *names, **settings): return Annotated[kind, typer.Option(*names, **settings)]
+def _at_home(value):
+    "A path below ~, which a shell leaves alone behind an equals sign"
+    if not isinstance(value, (str, Path)) or not str(value).startswith("~/"): return value
+    return type(value)(os.path.expanduser(value))
+
+def _known_seed(value:Optional[int]):
+    "What all the libraries take"
+    if value is None or 0 <= value < 2**32: return value
+    raise typer.BadParameter(f"{value} is no seed. Give a whole number from 0 to {2**32 - 1}.")
+
+def _option(kind, *names, **settings):
+    return Annotated[kind, typer.Option(*names, **dict(callback=_at_home) | settings)]
 def _data(*given, **settings): return _option(*given, rich_help_panel="The data", **settings)
 def _card(*given, **settings): return _option(*given, rich_help_panel="The model card", **settings)
 def _doubt(*given, **settings): return _option(*given, rich_help_panel="Doubts", **settings)
-def _argument(kind, **settings): return Annotated[kind, typer.Argument(**settings)]
+def _argument(kind, **settings):
+    return Annotated[kind, typer.Argument(**dict(callback=_at_home) | settings)]
 
 _Preset = _data(Optional[str], help=(
     "embedded (no network) or chapter (dair-ai/emotion and DistilBERT from the Hub); "
@@ -221,7 +233,7 @@ _LabelColumn = _data(str, help="name of the column of labels")
 # %% ../../nbs/app/03_cli.ipynb #5d1cdf7a
 _Checkpoint = _option(Optional[str], "--model", help=(
     "checkpoint to start from: a folder or a name on the Hub; default: the preset's"))
-_Seed = _option(int, help="of every random choice")
+_Seed = _option(int, callback=_known_seed, help="of every random choice")
 _MaxTrainSamples = _data(Optional[int], min=1, help=(
     "train on so many rows, drawn stratified by class"))
 _Resume = _option(bool, "--resume", help="go on with a fine-tuning that was interrupted")
@@ -282,6 +294,8 @@ def _first_column_width(column, rows):
     "As wide as its longest cell, up to 20 signs; the rest is folded"
     return min(20, max(len(cell) for cell in (column, *(row[0] for row in rows))))
 
+_SHORT = 20  # signs of a cell that is never folded
+
 def _show_table(
     columns:list, # headings; the first two columns are flush left
     rows:list, # of lists of str
@@ -289,17 +303,19 @@ def _show_table(
     "Print a table on stdout"
     from rich.console import Console
     from rich.table import Table
+    from emotion_nbdev.foundations.texts import visible
+    rows = [[visible(str(cell)) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(columns):
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
+    for number, (column, width) in enumerate(zip(columns, widths)):
         table.add_column(
-            column, overflow="fold", no_wrap=number != 0,
+            column, overflow="fold", no_wrap=number > 0 and width <= _SHORT,
             justify="left" if number < 2 else "right",
             min_width=_first_column_width(column, rows) if number == 0 else None,
         )
-    from emotion_nbdev.foundations.texts import visible
-    for row in rows: table.add_row(*(visible(str(cell)) for cell in row))
+    for row in rows: table.add_row(*row)
     width = None if sys.stdout.isatty() else 120
-    Console(width=width, markup=False, highlight=False).print(table)
+    Console(width=width, markup=False, highlight=False, emoji=False).print(table)
 
 # %% ../../nbs/app/03_cli.ipynb #c7f6e9a4
 def _ledger_cells(row):
@@ -1066,7 +1082,7 @@ def _compare(
     max_train_samples:_MaxTrainSamples = None,
     output_dir:_option(Path, help=(
         "folder of the comparison; may hold one that was stopped")) = Path("emotion-comparison"),
-    seed:_option(int, help=(
+    seed:_option(int, callback=_known_seed, help=(
         "of the rows that are drawn or held out, and of the first training; the others"
         " follow it")) = 42,
 ):
@@ -1156,8 +1172,9 @@ def _list_suspects(data, rows, suspects, first, checkpoint, seed):
     judged_by = judges(checkpoint or get_preset().checkpoint, seed)
     found = ranked(out_of_fold(judged_by, rows["text"], rows["label"], seed=seed))
     write_suspects(found, suspects, first)
+    listed = min(first or found["suspect"].sum(), len(found))
     _say(
-        f"{first or found['suspect'].sum():,} doubtful labels: {suspects}. "
+        f"{listed:,} doubtful labels: {suspects}. "
         "Write the right label into the column new_label where the given one is wrong, "
         f"then: emotion-nbdev errors --data {data} --apply {suspects} --output NEW_FILE")
 
@@ -1214,7 +1231,7 @@ def _errors(
     columns:_Columns = None,
     text_column:_TextColumn = "text",
     label_column:_LabelColumn = "label",
-    seed:_option(Optional[int], help=(
+    seed:_option(Optional[int], callback=_known_seed, help=(
         "of the judges, with --suspects; default: 42")) = None,
 ):
     "Show where a model is wrong; list doubtful labels; write a corrected copy of the data."

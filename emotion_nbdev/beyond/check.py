@@ -21,7 +21,7 @@ from ..dataset import from_tables, held_out_rows, text_key
 from ..error_analysis import EMOJI
 from ..foundations.core import InputError, log
 from ..foundations.sources import NULL_LIKE, find_column, require_two_columns
-from ..foundations.texts import label_name
+from ..foundations.texts import label_name, plain_label
 
 # %% ../../nbs/beyond/01_check.ipynb #6ce1328c
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ def _plain(values):
     "A column as text without blanks around it; nothing where it is missing"
     return _names(values).str.strip()
 
+def _labels(values):
+    "A column of labels as a training reads it"
+    return _names(values).map(plain_label)
+
 def _names(values):
     "A column as text, whole numbers without a point; nothing where it is missing"
     def name(value):
@@ -78,7 +82,7 @@ def check_values(
     "Missing, blank and null-like texts and labels, and several labels in one"
     findings = []
     for split, table in tables.items():
-        texts, labels = _plain(table["text"]), _plain(table["label"])
+        texts, labels = _plain(table["text"]), _labels(table["label"])
         several = table["label"].map(_is_list)
         for kind, severity, flags, message, cure in (
             ("missing-text", "error", texts == "", "rows have no text",
@@ -105,16 +109,17 @@ def _is_list(label):
 def _check_spelling(split, given):
     "Labels that differ only in capitals or blanks, and labels joined from others"
     labels = _names(given)
-    plain = labels.str.strip().str.lower()
+    plain = _labels(given).str.lower()
     spellings = labels.groupby(plain).transform("nunique")
     differ = (spellings > 1) & (plain != "")
     names = _listed(map(repr, set(labels[differ])))
     found = _found("label-spelling", "error", split, differ,
-                   f"rows have labels that differ only in capitals or blanks ({names})",
+                   f"rows have labels that differ only in capitals, blanks or signs that nobody"
+                   f" sees ({names})",
                    "give each class one spelling")
-    known = set(_plain(given)) - {""}
+    known = set(_labels(given)) - {""}
     joined = {name for name in known if _is_joined(name, known)}
-    return found + _found("joined-labels", "warning", split, _plain(given).isin(joined),
+    return found + _found("joined-labels", "warning", split, _labels(given).isin(joined),
                           "rows have labels that are other labels joined"
                           f" ({_listed(map(repr, joined))}): several labels a message?",
                           "give each message one label; this project learns no more")
@@ -129,7 +134,7 @@ def check_classes(
     tables:dict, # see check_values
 ) -> list: # of Finding
     "Classes that training does not know, that a split lacks, that are too small; no classes"
-    labels = {split: _plain(table["label"]) for split, table in tables.items()}
+    labels = {split: _labels(table["label"]) for split, table in tables.items()}
     train = labels["train"][labels["train"] != ""]
     counts, names = train.value_counts(), set(train)
     if len(train) >= 20 and len(names) > len(train) / 2:
@@ -171,7 +176,8 @@ def _check_sizes(counts):
 # %% ../../nbs/beyond/01_check.ipynb #9063bba5
 def _check_hold_out(tables):
     "What `train` would refuse where it has to hold out a validation split"
-    train = pd.DataFrame({name: _plain(tables["train"][name]) for name in ("text", "label")})
+    table = tables["train"]
+    train = pd.DataFrame({"text": _plain(table["text"]), "label": _labels(table["label"])})
     train = train[(train != "").all(axis=1)]
     if "validation" in tables or train["label"].nunique() < 2:
         return []
@@ -192,7 +198,7 @@ def check_duplicates(
     keyed, findings = {}, []
     for split, table in tables.items():
         texts = table["text"].astype(object).fillna("").astype(str)
-        keyed[split] = pd.DataFrame({"key": text_key(texts), "label": _plain(table["label"])})
+        keyed[split] = pd.DataFrame({"key": text_key(texts), "label": _labels(table["label"])})
     for split, part in keyed.items():
         again = part["key"].duplicated(keep=False) & (part["key"] != "")
         several = part.groupby("key")["label"].transform("nunique") > 1
@@ -466,7 +472,7 @@ def summary(
 def _summary_of(table, tokenizer):
     "The figures of one split"
     texts = table["text"].fillna("").astype(str)
-    counts = _names(table["label"].dropna()).value_counts()
+    counts = _labels(table["label"].dropna()).value_counts()
     encoded = _token_ids(texts, tokenizer)
     return dict(rows=len(table),
                 classes={name: int(count) for name, count in counts.items()},

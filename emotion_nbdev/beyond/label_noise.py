@@ -117,7 +117,7 @@ def read_decisions(
     label_column:str="label",
 ) -> pd.DataFrame: # `row` (from 1), `text`, `label`, `new_label`: those that change
     "What a person decided; an `InputError` for the first line that does not fit the data"
-    known = sorted_labels(map(label_name, rows[label_column]))
+    known = sorted_labels(map(label_name, rows[label_column].dropna()))
     listed = _read_list(suspects_path)
     for column in ("label", "new_label"):
         listed[column] = [_unguarded(label, known) for label in listed[column]]

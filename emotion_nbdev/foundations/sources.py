@@ -307,6 +307,7 @@ def _layout(path, stamp, columns):
     sample = [line for line in head[above:] if line.strip("\r\n")]
     if not any(line.strip() for line in sample):
         raise _empty(path)
+    _require_distinct(path, columns or ())
     if told:
         sign = told[1]
     elif columns:
@@ -684,11 +685,24 @@ def class_folders(
     inside = sorted(path for path in entries if path.is_dir())
     if len(inside) < 2 or any(path.suffix == ".txt" for path in entries):
         return []
-    return inside if all(any(path.glob("*.txt")) for path in inside) else []
+    return inside if all(any(map(_holds_text, path.iterdir())) for path in inside) else []
+
+def _holds_text(path):
+    return path.is_file() and path.name.lower().endswith((".txt", ".txt.gz"))
+
+def _text_files(folder):
+    "What is in the folder of a class; an `InputError` for what cannot be read as a text"
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    others = [path for path in paths if not _holds_text(path)]
+    if others:
+        raise InputError(
+            f"{others[0]}: a folder of a class holds a .txt (or .txt.gz) for each message and"
+            " nothing else. Move it away, or into a file of that kind.")
+    return paths
 
 def _class_rows(folder):
     "Rows of a folder with a folder for each class, a text in each file"
-    paths = [path for inside in class_folders(folder) for path in sorted(inside.glob("*.txt"))]
+    paths = [path for inside in class_folders(folder) for path in _text_files(inside)]
     for number, path in enumerate(paths, 1):
         lines = list(physical_lines(path))
         name = f"{path.parent.name}/{path.name}"
@@ -906,6 +920,10 @@ def require_labels(
             " classes, not measurements. Give names, such as ranges of the value."
         )
     names = [label_name(label) for label in labels]
+    if "" in names:
+        raise InputError(
+            f"{source}, row {names.index('') + 1}: {column} holds nothing but signs that nobody"
+            " sees. Write a label, or remove the row.")
     nothing = Counter(name for name in names if name.lower() in NULL_LIKE)
     for name, times in nothing.items():
         log.warning(f"{source}: {times:,} labels are {name!r}, which looks like a missing value")

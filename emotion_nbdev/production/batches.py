@@ -293,10 +293,10 @@ def plan_columns(
         types = dict.fromkeys(first)
     _require_names(source, types)
     added = _answer_types(classifier)
-    replaced = [name for name in types if name in added and not name.startswith("p_")]
+    replaced = [name for name in types if name in added]
     if replaced:
-        log.warning(f"the column {replaced[0]!r} of {source} is replaced by the answer;"
-                    " rename it to keep it")
+        log.warning(f"replaced by the answer, since they have its names: the columns of {source}"
+                    f" {', '.join(map(repr, replaced))}; rename them to keep them")
     return types | added
 
 def _require_names(source, names):
