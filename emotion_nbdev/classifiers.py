@@ -128,9 +128,10 @@ class TfidfClassifier(TextClassifierMixin, ClassifierMixin, BaseEstimator):
         matrix = count_words(self.vectorizer_, texts)  # (texts, words and pairs)
         svm = LinearSVC(
             C=self.C, class_weight=self.class_weight, random_state=self.seed)
-        head = with_temperature(svm, texts, labels, self.seed)
-        self.head_ = head.fit(matrix, labels)
-        self.classes_ = self.head_.classes_
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        # scikit-learn's temperature takes whole numbers for places among the classes
+        self.head_ = with_temperature(svm, texts, labels, self.seed).fit(matrix, numbers)
+        self.head_.classes_ = self.classes_
         return self
 
     def predict_proba(self, texts):

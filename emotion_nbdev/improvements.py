@@ -319,7 +319,10 @@ class WithTemperature(TextDoor, CalibratedClassifierCV):
             raise InputError(
                 "a class has a single text, copies counted once, and a temperature is learned "
                 "from texts that are left out. Give at least two of each class.")
-        return super().fit(texts, labels)
+        names, numbers = np.unique(labels, return_inverse=True)  # as TfidfClassifier does
+        super().fit(texts, numbers)
+        self.classes_ = names
+        return self
 
 def encoder_and_tfidf(
     checkpoint=EMBEDDED_CHECKPOINT, # of the encoder

@@ -231,3 +231,12 @@ def test_check_and_train_agree_on_what_a_class_is(command, tmp_path):
     assert "missing-label" in command("check", "--train-file", "unseen.csv", "--json").stdout
     done = command("train", "--approach", "tfidf", "--train-file", "unseen.csv", "--output-dir", "other")
     assert done.exit_code == 2
+
+
+def test_whole_numbers_as_labels_are_names_like_others(tiny_checkpoint):
+    numbers = [{"anger": 1, "joy": 10, "sadness": 5}[label] for label in LABELS]
+    for make in (TfidfClassifier, lambda: encoder_and_tfidf(str(tiny_checkpoint))):
+        by_name = make().fit(TEXTS, [f"class {number:02}" for number in numbers]).predict_proba(TEXTS)
+        counted = make().fit(TEXTS, numbers)
+        assert counted.classes_.tolist() == [1, 5, 10] and np.allclose(counted.predict_proba(TEXTS), by_name, atol=1e-6)
+        assert by_name.max() > .5
