@@ -8,7 +8,7 @@ __all__ = ['LOGGED', 'LEARNED_FROM', 'usual_epochs', 'schedule_arguments', 'keep
            'load_with_head', 'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer',
            'last_layer', 'head_inputs', 'start_head', 'put_into', 'lighten', 'train', 'FineTuningSettings',
            'class_probabilities', 'require_labels', 'require_possible', 'require_own_name', 'require_known', 'names_of',
-           'new_model', 'require_trained_head', 'trained_names', 'loss_name', 'record_of', 'recorded_settings',
+           'new_model', 'require_trained_head', 'record_of', 'trained_names', 'loss_name', 'recorded_settings',
            'settings_in_force', 'library_versions', 'training_record', 'FineTunedClassifier', 'training_key', 'recall',
            'fit_or_recall']
 
@@ -586,6 +586,13 @@ def require_trained_head(
             f"{checkpoint} has a single output: it measures something (a regression) and tells "
             "no classes apart. Choose a model with at least two classes.")
 
+def record_of(
+    folder, # of a trained model
+) -> dict: # see training_record; empty where there is none
+    "What a model says of its training"
+    path = Path(folder)/"training.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
 def trained_names(
     checkpoint, # this and the next: see resolve_checkpoint
     revision:str=None,
@@ -597,10 +604,7 @@ def trained_names(
     by_number = config.get("id2label") or ["LABEL_0", "LABEL_1"]  # as the library has it
     if isinstance(by_number, dict):
         by_number = [by_number[number] for number in sorted(by_number, key=int)]
-    record, classes = folder/"training.json", []
-    if record.is_file():
-        classes = json.loads(record.read_text(encoding="utf-8")).get("classes") or []
-    typed = {str(label): label for label in classes}
+    typed = {str(label): label for label in record_of(folder).get("classes") or []}
     return [typed.get(name, name) for name in by_number]
 
 # %% ../nbs/07_fine_tuning.ipynb #b3f63ad8
@@ -614,17 +618,6 @@ def loss_name(
         named = [f"{name}={value!r}" for name, value in loss.keywords.items()]
         return f"{loss_name(loss.func)}({', '.join([*map(repr, loss.args), *named])})"
     return getattr(loss, "__qualname__", type(loss).__qualname__)
-
-def record_of(
-    folder, # of a trained model
-    names:list, # of its classes
-) -> dict: # see training_record
-    "What a model says of its training; without a record, that nothing is known"
-    path = Path(folder)/"training.json"
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
-    return dict(format=1, approach="fine-tuned", settings={}, versions={},
-                classes=names, history=[])
 
 def recorded_settings(
     classifier:FineTuningSettings,
@@ -657,7 +650,7 @@ def training_record(
     classifier:FineTuningSettings, # after `fit`, or loaded
 ) -> dict: # JSON types only
     "What a later reader needs to know about a training: settings, library versions, the epochs"
-    if getattr(classifier, "record_", None):  # it was loaded, with this
+    if classifier.record_:  # it was loaded, with this
         return classifier.record_
     history = getattr(classifier, "history_", pd.DataFrame())
     return dict(
@@ -726,7 +719,9 @@ class FineTunedClassifier(
         "From a folder or the Hub; an `InputError` when there is no trained head"
         names = trained_names(checkpoint, revision)
         classifier = cls(checkpoint, dtype=dtype)
-        record = record_of(resolve_checkpoint(checkpoint, revision), names)
+        nothing_known = dict(format=1, approach="fine-tuned", settings={}, versions={},
+                             classes=names, history=[])
+        record = nothing_known | record_of(resolve_checkpoint(checkpoint, revision))
         classifier._adopt(*load_with_head(checkpoint, revision), names, record)
         return classifier
 
@@ -756,7 +751,7 @@ def recall(
     folder:Path, # of a model that it saved
 ):
     "Model and history of a training, in the classifier that would be trained"
-    record = json.loads((folder/"training.json").read_text(encoding="utf-8"))
+    record = record_of(folder)
     classifier._adopt(*load_with_head(folder), trained_names(folder))
     classifier.history_ = pd.DataFrame(record["history"]).set_index("epoch")
     settings = record["settings"]
