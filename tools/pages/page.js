@@ -56,6 +56,7 @@ async function search() {
 }
 box.addEventListener("focus", load);
 box.addEventListener("input", search);
+if (document.activeElement === box) search();  // somebody typed before this script was there
 box.addEventListener("keydown", event => {
   if (event.key === "Escape") found.hidden = true;
   if (event.key === "Enter") found.querySelector("a")?.click();
