@@ -10,8 +10,10 @@ import torch, typer
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from torch.optim.swa_utils import AveragedModel
 from transformers import TrainerCallback
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from emotion_nbdev import fine_tuning
+from emotion_nbdev.beyond.check import near_duplicates, word_runs
 from emotion_nbdev.beyond.comparison import compare_tricks, trick_table
 from emotion_nbdev.beyond.label_noise import out_of_fold
 from emotion_nbdev.beyond.tricks import Trick
@@ -19,7 +21,7 @@ from emotion_nbdev.classifiers import TfidfClassifier
 from emotion_nbdev.dataset import subsample, to_frame
 from emotion_nbdev.fine_tuning import FineTunedClassifier
 from emotion_nbdev.foundations.checkpoints import resolve_checkpoint
-from emotion_nbdev.tokenization import length_sorted_batches
+from emotion_nbdev.tokenization import encode, length_sorted_batches, load_tokenizer, padding_share
 
 from data import benchmark_data
 from machine import machine
@@ -71,6 +73,22 @@ def frozen(trainer):
     layers = trainer.model.base_model.encoder.layer
     trainer.model.base_model.embeddings.requires_grad_(False)
     layers[:len(layers) // 3].requires_grad_(False)
+
+
+def rounded(values):
+    "To bfloat16 in place, up or down by chance, so that small sums are not lost"
+    bits = values.view(torch.int32)
+    bits += torch.randint_like(bits, 1 << 16)
+    bits &= -1 << 16
+
+
+def low_states(trainer):
+    "What the optimiser remembers of each weight has eight bits after the point"
+    def after(optimizer, *given):
+        for state in optimizer.state.values():
+            rounded(state["exp_avg"])
+            rounded(state["exp_avg_sq"])
+    trainer.create_optimizer().register_step_post_hook(after)
 
 
 # In which order
@@ -138,6 +156,18 @@ def growing(lengths, drawn):
 
 
 # From what
+
+class Once(Changed):
+    "Of messages that are the same, or nearly, the first"
+    def fit(self, texts, labels, validation=None):
+        pairs = near_duplicates(texts, word_runs(texts))
+        seen, again = {}, {later for _, later in pairs}
+        for place, text in enumerate(texts):
+            if seen.setdefault(text, place) != place:
+                again.add(place)
+        kept = [place for place in range(len(texts)) if place not in again]
+        return super().fit([texts[place] for place in kept], [labels[place] for place in kept], validation)
+
 
 class Averaging(TrainerCallback):
     "The mean of the weights of the last three tenths of the steps"
@@ -247,6 +277,7 @@ IDEAS = {
     "one cycle to twice the rate": idea(one_cycle),
     "lower rates further down": idea(layer_wise),
     "lowest third frozen": idea(frozen),
+    "optimiser states in bfloat16": idea(low_states),
     "batches of 16": idea(batch_size=16),
     "batches of 64, twice the rate": idea(batch_size=64, learning_rate=4e-4),
     "batches that grow, 16 to 64": idea(in_order(growing)),
@@ -254,11 +285,20 @@ IDEAS = {
     "batches of one length, shuffled": idea(in_order(like_lengths)),
     "short messages first": idea(in_order(short_first)),
     "as many tokens a batch": idea(in_order(as_many_tokens)),
+    "similar messages once": idea(kind=Once),
     "mean of the last weights": idea(mean_of_weights),
     "word counts as a prior": idea(kind=WithPrior),
     "R-Drop": idea(r_drop),
     "a vote of three, distilled": idea(kind=Distilled),
 }
+
+
+def padding_of_recipe(texts, seed=42):
+    "Share of padding in the batches of the recipe's first epoch: what packing messages behind each other could save"
+    tokenizer = load_tokenizer(resolve_checkpoint())
+    lengths = [len(ids) for ids in encode(texts, tokenizer, tokenizer.model_max_length)[0]["input_ids"]]
+    order = get_length_grouped_indices(lengths, 32, generator=torch.Generator().manual_seed(seed))
+    return padding_share(lengths, cut(np.array(order), 32))
 
 
 def main(messages: int = None, epochs: float = 1, seeds: int = 3, only: str = None, folder: Path = None, output: Path = HERE/"results-ideas.json"):
@@ -280,6 +320,7 @@ def main(messages: int = None, epochs: float = 1, seeds: int = 3, only: str = No
     public = "EMOTION_DATA=folder " if os.environ.get("EMOTION_DATA") else ""
     about = machine(
         data="public dataset" if public else "embedded corpus", messages=len(data["train"]), epochs=epochs,
+        padding=round(padding_of_recipe(list(data["train"]["text"])), 4),
         command=f"{public}make bench IDEAS=1 MESSAGES={len(data['train'])} EPOCHS={epochs:g}")
     output.write_text(json.dumps(dict(machine=about, rows=table.to_dict("records")), indent=1) + "\n")
 

@@ -12,6 +12,8 @@ import pandas as pd
 import regex
 
 from .evaluation import Answers, losses, wilson_interval
+from .foundations.core import InputError
+from .foundations.texts import as_texts
 
 # %% ../nbs/08_error_analysis.ipynb #e0f0f6f9
 def by_loss(
@@ -88,7 +90,7 @@ def decisive_words(
     "The word that carries each answer, and whether the answer stands without it"
     rng = np.random.default_rng(seed)
     rows = []
-    for text in texts:
+    for text in as_texts(texts):
         if len(text.split()) < 3:
             continue
         answer = classifier.predict([text])[0]
@@ -133,7 +135,9 @@ def message_kinds(
     tokenizer=None, # its unknown tokens make one more slice
 ) -> dict: # name -> (n,) booleans
     "Which texts belong to which slice: thirds by length, signs, and unknown words"
-    texts = [str(text) for text in texts]
+    texts = as_texts(texts)
+    if not texts:
+        raise InputError("there are no texts to sort into slices. Give some.")
     words = np.array([len(text.split()) for text in texts])
     short, long = np.quantile(words, [1 / 3, 2 / 3]).astype(int)
     kinds = {f"up to {short} words": words <= short, f"more than {long} words": words > long}

@@ -16,7 +16,8 @@ from emotion_nbdev.beyond.search import search_fine_tuning, search_head
 from emotion_nbdev.beyond.tricks import MeanVote, WithoutSuspects
 from emotion_nbdev.classifiers import features_classifier, TfidfClassifier
 from emotion_nbdev.dataset import from_tables, held_out_rows, hold_out, to_frame
-from emotion_nbdev.evaluation import Answers, plot_reliability
+from emotion_nbdev.error_analysis import decisive_words, message_kinds
+from emotion_nbdev.evaluation import Answers, compare, data_ceiling, ledger, ledger_row, noise_ceiling, plot_reliability
 from emotion_nbdev.fine_tuning import FineTunedClassifier, fit_or_recall, training_record, validation_metrics
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.improvements import agreement_of, encoder_and_tfidf, focal_loss, LogitAdjusted, Resampled, weighted_loss
@@ -240,3 +241,118 @@ def test_whole_numbers_as_labels_are_names_like_others(tiny_checkpoint):
         counted = make().fit(TEXTS, numbers)
         assert counted.classes_.tolist() == [1, 5, 10] and np.allclose(counted.predict_proba(TEXTS), by_name, atol=1e-6)
         assert by_name.max() > .5
+
+
+# What a verdict or a figure needs
+
+ALONE = Answers("one", "validation", ["so glad"], ["joy"], np.array([[.4, .6]]), ["anger", "joy"])
+
+
+def test_what_is_empty_is_refused_in_one_line():
+    for call in (lambda: ledger([]), lambda: noise_ceiling([], []), lambda: message_kinds([]),
+                 lambda: Answers("one", "validation", [], [], np.zeros((0, 2)), ["x", "y"])):
+        with pytest.raises(InputError, match="there are no"): call()
+    with pytest.raises(InputError, match="label 2 is missing"): noise_ceiling(["a", "a"], ["joy", None])
+    with pytest.raises(InputError, match="a single text was given"): decisive_words(None, "one text and no list")
+
+
+def test_one_message_tells_nothing_of_a_mean():
+    row = ledger_row(ALONE)
+    assert row["brier_interval"] == [0, 2] and row["log_loss_interval"] == [0, pytest.approx(34.54, abs=.01)]
+    json.dumps(row, allow_nan=False)
+
+
+def test_the_same_labels_as_numbers_and_as_names_are_compared():
+    texts = [f"message {number}" for number in range(20)]
+    wrong = np.repeat([[.9, .1], [.1, .9]], 10, axis=0)
+    numbers = Answers("numbers", "validation", texts, [1] * 10 + [2] * 10, wrong, [1, 2])
+    names = Answers("names", "validation", texts, ["1"] * 10 + ["2"] * 10, wrong[::-1], ["1", "2"])
+    found = compare(numbers, names)
+    assert found.macro_f1 == -1 and "numbers is ahead" in str(found)
+
+
+def test_unlabelled_rows_are_not_in_a_ceiling():
+    rows = Dataset.from_dict({"text": ["a", "a", "b"], "label": [0, -1, 1]}, features=Features(text=Value("string"), label=ClassLabel(names=["x", "y"])))
+    assert data_ceiling({"train": rows}).conflicting == 0
+
+
+def test_enormous_numbers_are_names(counted, command, tmp_path):
+    lines = [json.dumps(dict(text=text, label=10**20 if label == "joy" else 5)) for text, label in zip(TEXTS, LABELS)]
+    (tmp_path/"train.jsonl").write_text("\n".join(lines))
+    (tmp_path/"new.csv").write_text("text\nwe won\n")
+    assert command("train", "--approach", "tfidf", "--train-file", "train.jsonl", "--output-dir", "large").exit_code == 0
+    done = command("predict", "--model", "large", "--input", "new.csv", "--output", "said.parquet")
+    assert done.exit_code == 0 and pd.read_parquet(tmp_path/"said.parquet")["label"][0] in ("5", str(10**20))
+    with pytest.raises(InputError, match="18 digits"): TfidfClassifier().fit(TEXTS, [10**20 if label == "joy" else 5 for label in LABELS])
+
+
+def test_a_pipe_is_no_file(counted, command, tmp_path):
+    import os
+    os.mkfifo(tmp_path/"pipe.csv")
+    for arguments in (("evaluate", "--data", "pipe.csv", "--split", "test"), ("predict", "--input", "pipe.csv"), ("drift", "--input", "pipe.csv")):
+        done = command(*arguments, "--model", counted)
+        assert done.exit_code == 2 and "no file but a pipe" in done.output
+
+
+def test_a_name_with_a_line_end_makes_no_second_line(counted, command, tmp_path):
+    (tmp_path/"data.csv").write_text('text,label\nwe won,"jo\ny"\n')
+    done = command("evaluate", "--model", counted, "--data", "data.csv", "--split", "test")
+    assert done.exit_code == 2 and done.output.count("\n") == 1 and "jo\\ny" in done.output
+
+
+def test_a_model_that_remembers_little_says_so(counted, command, tmp_path):
+    (tmp_path/"new.csv").write_text("text\n" + "\n".join(f"message {number} of many" for number in range(40)))
+    path = tmp_path/counted/"reference.json"
+    kept = json.loads(path.read_text())
+    kept["signals"] = {name: values[:1] for name, values in kept["signals"].items()}
+    path.write_text(json.dumps(kept))
+    done = command("drift", "--model", counted, "--input", "new.csv")
+    assert done.exit_code == 2 and "remembers 1 different messages" in done.output
+
+
+def test_bytes_are_no_names(command, tmp_path):
+    FRAME.assign(label=[label.encode() for label in LABELS]).to_parquet(tmp_path/"train.parquet")
+    done = command("train", "--approach", "tfidf", "--train-file", "train.parquet", "--output-dir", "model")
+    assert done.exit_code == 2 and "bytes and no name" in done.output and not (tmp_path/"model").exists()
+
+
+def test_one_name_for_two_columns_is_too_few(counted, command, tmp_path):
+    (tmp_path/"two.csv").write_text("we won,joy\nwe lost,sadness\n")
+    done = command("predict", "--model", counted, "--input", "two.csv", "--columns", "text")
+    assert done.exit_code == 2 and "2 fields where --columns names 1" in done.output
+    (tmp_path/"one.csv").write_text("we won, at last\nwe lost\n")
+    assert command("predict", "--model", counted, "--input", "one.csv", "--columns", "text").exit_code == 0
+
+
+def test_a_comma_in_the_header_does_not_hide_semicolons(command, tmp_path):
+    (tmp_path/"train.csv").write_text('text, as written;label\n' + "".join(f"{text}{', yes' * (place % 3)};{label}\n" for place, (text, label) in enumerate(zip(TEXTS, LABELS))))
+    done = command("train", "--approach", "tfidf", "--train-file", "train.csv", "--text-column", "text, as written", "--output-dir", "model")
+    assert done.exit_code == 0, done.output
+
+
+def test_behind_two_dashes_all_are_texts(counted, command):
+    assert command("predict", "--model", counted, "--", "--output=", "--input").exit_code == 0
+
+
+def test_a_model_in_the_current_folder_has_a_name(counted, command, tmp_path, monkeypatch):
+    (tmp_path/"data.csv").write_text("text,label\nwe won,joy\nwe lost,sadness\n")
+    monkeypatch.chdir(tmp_path/counted)
+    row, = json.loads(command("evaluate", "--model", ".", "--data", "../data.csv", "--split", "test", "--json").stdout)
+    assert row["approach"] == "model"
+
+
+def test_capitals_hide_no_split_and_other_names_are_said(command, tmp_path):
+    (tmp_path/"data").mkdir()
+    (tmp_path/"data/Train.csv").write_text(TRAIN)
+    (tmp_path/"data/VALIDATION.CSV").write_text(TRAIN.replace(" on day", " on the day"))
+    (tmp_path/"data/eval.csv").write_text(TRAIN)
+    from conftest import call
+    done = call("check", "--dataset", "data", cwd=tmp_path)
+    assert "validation: " in done.stdout and "not read" in done.stderr and "eval.csv" in done.stderr
+
+
+def test_optuna_speaks_as_before(tiny_checkpoint):
+    optuna = pytest.importorskip("optuna")
+    before = optuna.logging.get_verbosity()
+    search_head(features_classifier(str(tiny_checkpoint)), TEXTS, LABELS, trials=1, folds=2)
+    assert optuna.logging.get_verbosity() == before != optuna.logging.WARNING

@@ -36,7 +36,8 @@ _UsageError = typer.BadParameter.__base__  # for a command line that cannot be r
 class _Commands(typer.core.TyperGroup):
     "The commands; an option without a value, such as a variable that is not set, is refused"
     def parse_args(self, ctx, args):
-        for name, value in zip(["", *args], args):
+        options = args[:args.index("--")] if "--" in args else args
+        for name, value in zip(["", *options], options):
             empty = value == "" and name.startswith("--")
             if empty or value.startswith("--") and value.endswith("="):
                 name = name if empty else value.removesuffix("=")
@@ -921,6 +922,10 @@ def _train(
         _say(f"\nModel: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #8decb4c9
+def _own_name(model):
+    "What a row calls a model: the name of its folder, also where it is given as a dot"
+    return Path(os.path.abspath(model)).name
+
 def _show_evaluation(row):
     "A row of the ledger as two tables: metrics with their intervals, and the classes"
     from emotion_nbdev.evaluation import METRICS
@@ -956,7 +961,7 @@ def _evaluate(
         rows = clean_table(
             read_table(data, _names(columns)), data, text_column, label_column)
         check_split(model, rows, split, revision)
-        row = ledger_row(answers(Path(model).name, load(model, revision, dtype), split, rows))
+        row = ledger_row(answers(_own_name(model), load(model, revision, dtype), split, rows))
         if as_json: return _say(json.dumps([row], ensure_ascii=False, indent=1))
         _say(f"{model} on {split}, n={row['n']:,}, 95 % intervals")
         _show_evaluation(row)

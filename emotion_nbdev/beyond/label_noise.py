@@ -116,21 +116,21 @@ def read_decisions(
     text_column:str="text",
     label_column:str="label",
 ) -> pd.DataFrame: # `row` (from 1), `text`, `label`, `new_label`: those that change
-    "What a person decided; an `InputError` for the first line that does not fit the data"
+    "What a person decided; an `InputError` for the first row that does not fit the data"
     known = sorted_labels(map(label_name, rows[label_column].dropna()))
     listed = _read_list(suspects_path)
     for column in ("label", "new_label"):
         listed[column] = [_unguarded(label, known) for label in listed[column]]
     changes = (listed["new_label"] != "") & (listed["new_label"] != listed["label"])
     decided = listed[changes]
-    for line, entry in zip(decided.index + 2, decided.itertuples(index=False)):
+    for number, entry in zip(decided.index + 1, decided.itertuples(index=False)):
         wrong = _misfit(entry, rows, text_column, label_column)
         if not wrong and (decided["row"] == entry.row).sum() > 1:
             wrong = f"row {entry.row} is there twice. Leave one of the two"
         if not wrong and entry.new_label not in known:
             wrong = f"{entry.new_label!r} is no class of the data ({', '.join(known)})"
         if wrong:
-            raise InputError(f"{suspects_path}, line {line}: {wrong}. Nothing was written.")
+            raise InputError(f"{suspects_path}, row {number}: {wrong}. Nothing was written.")
     return decided.assign(row=decided["row"].astype(int)).reset_index(drop=True)
 
 def _unguarded(label, known):

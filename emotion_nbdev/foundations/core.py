@@ -14,6 +14,8 @@ from pathlib import Path
 # %% ../../nbs/foundations/01_core.ipynb #399856af
 class InputError(ValueError):
     "Something that the user gave cannot be used; one line: what, where, the cure"
+    def __str__(self):
+        return "\\n".join(super().__str__().splitlines())  # a name may hold a line end
 
 # %% ../../nbs/foundations/01_core.ipynb #f752b4ca
 log = logging.getLogger("emotion_nbdev")

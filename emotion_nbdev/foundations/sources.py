@@ -24,12 +24,12 @@ from .texts import label_name
 
 # %% auto #0
 __all__ = ['ENDINGS', 'SHEETS', 'HALVES', 'DELIMITERS', 'ENOUGH', 'LONGEST', 'FEW', 'SWALLOWS', 'NEVER_CLOSED', 'TXT_HEADER',
-           'ROWS', 'NULL_LIKE', 'SPLITS', 'ABSENT', 'EMBEDDED', 'PRESETS', 'file_kind', 'open_bytes', 'text_encoding',
-           'physical_lines', 'read_utf8', 'Row', 'spell_out', 'Layout', 'LineFeed', 'delimited_layout',
-           'parquet_schema', 'parquet_names', 'file_rows', 'class_folders', 'fetch', 'local_file', 'read_table',
-           'records', 'find_column', 'require_column', 'require_texts', 'require_two_columns', 'require_labels',
-           'clean_table', 'folder_files', 'require_hub', 'without_labels', 'drop_unlabelled', 'hub_tables', 'Preset',
-           'get_preset', 'read_splits']
+           'ROWS', 'NULL_LIKE', 'SPLITS', 'ALMOST', 'ROW_ENDINGS', 'ABSENT', 'EMBEDDED', 'PRESETS', 'file_kind',
+           'open_bytes', 'text_encoding', 'physical_lines', 'read_utf8', 'Row', 'spell_out', 'Layout', 'LineFeed',
+           'delimited_layout', 'parquet_schema', 'parquet_names', 'file_rows', 'class_folders', 'fetch', 'local_file',
+           'read_table', 'records', 'find_column', 'require_column', 'require_texts', 'require_two_columns',
+           'require_labels', 'clean_table', 'folder_files', 'require_hub', 'without_labels', 'drop_unlabelled',
+           'hub_tables', 'Preset', 'get_preset', 'read_splits']
 
 # %% ../../nbs/foundations/02_sources.ipynb #82cbdfad
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ class Layout:
     skip:int=0         # lines above the first row
     blanks:bool=False  # one after each delimiter
     unnamed:tuple=()   # columns that have no name in the file
+    given:bool=False   # the names were given, since the file has no header
     alike:bool=False   # each line has every field, quotation marks aside
     plain:int=0        # lines without a quotation mark that have every field
     recurring:tuple=() # for each column the few values that it has; empty where they are many
@@ -172,6 +173,11 @@ class Layout:
         "Whether each line is a row: tabs hardly ever stand in a text"
         return self.alike and self.delimiter == "\t"
 
+    @property
+    def naming(self):
+        "What says how many columns there are"
+        return "--columns names" if self.given else "the header has"
+
     def reader(self, lines):
         "A csv reader over lines"
         csv.field_size_limit(2**31 - 1)  # else 128 KiB
@@ -181,16 +187,17 @@ class Layout:
 
 # %% ../../nbs/foundations/02_sources.ipynb #c9a32851
 def _delimiter(usual, lines):
-    "The usual sign where the header has it, else one that the header and most lines have"
+    "A sign that the header and most lines have; of several that which cuts most lines alike"
     header, rows = lines[0], lines[1:]
-    if usual in header:
-        return usual
-    found = []
+    found = [usual] if usual in header else []
     for sign in DELIMITERS:
         having = sum(sign in row for row in rows)
         if sign in header and 2 * having >= len(rows):
             found.append(sign)
-    return max(found, key=header.count, default=usual)
+    def fitting(sign):
+        width = len(_fields_of(header, Layout([], sign)))
+        return _cut_into(rows, sign, width), sign == usual, header.count(sign)
+    return max(found, key=fitting, default=usual)
 
 def _fields_of(line, layout):
     "The fields of a line; none where its quotation marks make no sense"
@@ -199,12 +206,17 @@ def _fields_of(line, layout):
     except csv.Error:
         return []
 
+def _cut_into(lines, sign, width):
+    "How many lines a sign cuts into so many fields"
+    layout = Layout([], sign)
+    return sum(len(_fields_of(line, layout)) == width for line in lines)
+
 def _delimiter_without_header(usual, lines, width):
-    "The sign at which most lines have so many fields"
-    def fitting(sign):
-        layout = Layout([], sign)
-        return sum(len(_fields_of(line, layout)) == width for line in lines)
-    return max((usual, *DELIMITERS), key=fitting)
+    "The sign at which most lines have so many fields; the usual one where more names are needed"
+    usual_widths = {len(_fields_of(line, Layout([], usual))) for line in lines}
+    if width == 1 and len(lines) > 1 and len(usual_widths) == 1:
+        return usual
+    return max((usual, *DELIMITERS), key=lambda sign: _cut_into(lines, sign, width))
 
 def _blank_after_each(lines, layout):
     "Whether each field but the first begins with a blank"
@@ -316,7 +328,7 @@ def _layout(path, stamp, columns):
         sign = _delimiter(usual, sample)
     if sign != usual:
         log.info(f"{path}: the fields are separated by {DELIMITERS.get(sign, repr(sign))}")
-    layout = Layout(list(columns or ()), sign, above)
+    layout = Layout(list(columns or ()), sign, above, given=bool(columns))
     layout.blanks = _blank_after_each(sample, layout)
     if not columns:
         fields, layout.skip = _header(path, layout)
@@ -429,8 +441,9 @@ def _delimited_row(number, lines, fields, fault, layout):
         if bad := _bad_bytes(number, line, part, record):
             return bad
     if len(fields) > width:
-        reason = f"{len(fields)} fields where the header has {width}, in line {first}"
-        cure = f"Quote fields that contain {layout.delimiter!r}."
+        reason = f"{len(fields)} fields where {layout.naming} {width}, in line {first}"
+        more = ", or name all columns" if layout.given else ""
+        cure = f"Quote fields that contain {layout.delimiter!r}{more}."
         return Row(number, record, f"row {number}", reason, cure)
     return _complete(Row(number, record, f"row {number}"), len(fields), first, layout)
 
@@ -440,7 +453,8 @@ def _complete(row, have, line, layout):
         row.record[name] = "" if name in layout.unnamed else None
         if row.record[name] is None and not row.short:
             row.short = True
-            row.reason = (f"{name} is missing: {have} field{'s' * (have != 1)} where the header has"
+            fields = f"{have} field{'s' * (have != 1)}"
+            row.reason = (f"{name} is missing: {fields} where {layout.naming}"
                           f" {len(layout.names)}, in line {line}")
             row.cure = "Fill it in or remove the row."
     return row
@@ -651,6 +665,11 @@ def _require_file(path):
     if not path.exists():
         raise InputError(
             f"{path} does not exist. Check the name; relative names start at {Path.cwd()}."
+        )
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(
+            f"{path} is no file but a pipe or a device, and a file is read more than once."
+            " Write what it gives into a file first."
         )
 
 def file_rows(
@@ -907,6 +926,11 @@ def require_labels(
 ) -> list: # of str
     "The labels of `frame` as names; an `InputError` when one is null, blank or several in one"
     labels = require_column(frame, column, source, "--label-column")
+    binary = labels.map(lambda value: isinstance(value, (bytes, bytearray)))
+    if binary.any():
+        raise InputError(
+            f"{source}, row {_first(binary)}: {column} is {labels[binary].iloc[0]!r}, bytes and no"
+            " name. Save the column as text.")
     several = labels.map(lambda value: isinstance(value, (list, tuple, dict, set, np.ndarray)))
     if several.any():
         raise InputError(
@@ -946,6 +970,8 @@ def clean_table(
 
 # %% ../../nbs/foundations/02_sources.ipynb #132c1cfc
 SPLITS = dict(train=["train"], validation=["validation", "valid", "val", "dev"], test=["test"])
+ALMOST = re.compile("train|val|dev|test|hold", re.IGNORECASE)  # in other names for a split
+ROW_ENDINGS = tuple(ending + packed for ending in ENDINGS for packed in ("", ".gz"))
 
 def folder_files(
     folder, # holds train.*, and perhaps validation.* (or valid.*, val.*, dev.*) and test.*
@@ -963,15 +989,27 @@ def folder_files(
                 f"{folder}: several {split} files ({', '.join(path.name for path in paths)})."
                 f" Leave one, or name it with --{split}-file."
             )
-    return {split: paths[0] for split, paths in found.items() if paths}
+    read = {split: paths[0] for split, paths in found.items() if paths}
+    _say_unread(folder, read.values())
+    return read
 
 def _split_files(folder, stems):
-    "The files, or folders of classes, that have one of these names"
+    "The files, or folders of classes, that have one of these names, whatever their capitals"
     names = [stem + ending + packed
              for stem in stems for ending in ENDINGS for packed in ("", ".gz")]
-    found = [folder/name for name in names if (folder/name).is_file()]
-    inside = [folder/stem for stem in stems if (folder/stem).is_dir()]
+    entries = sorted(folder.iterdir())
+    found = [path for path in entries if path.name.lower() in names and path.is_file()]
+    inside = [path for path in entries if path.name.lower() in stems and path.is_dir()]
     return found + [path for path in inside if class_folders(path)]
+
+def _say_unread(folder, read):
+    "Log the files of rows in a folder that are perhaps meant as a split"
+    names = [path.name for path in sorted(folder.iterdir()) if path not in read]
+    others = [name for name in names if ALMOST.search(name) and name.lower().endswith(ROW_ENDINGS)]
+    if others:
+        known = ", ".join(stem for stems in SPLITS.values() for stem in stems)
+        log.info(f"{folder}: not read, since their names are none of {known}:"
+                 f" {', '.join(others[:8])}")
 
 def _no_train(folder):
     "The `InputError` of a folder without a train file"

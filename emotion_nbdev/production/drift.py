@@ -167,6 +167,10 @@ def compare_messages(
             f"{len(texts)} different messages are too few to compare. "
             f"Give {LEAST} or more.")
     old = recalled(Path(folder), folder)
+    if len(old) < LEAST:
+        raise InputError(
+            f"{folder} remembers {len(old)} different messages of its validation, too few to "
+            f"compare with. Train it with {LEAST} or more.")
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(texts))[:REMEMBERED]
     some = [texts[place] for place in sorted(chosen)]
