@@ -190,6 +190,8 @@ class TextFolds:
 
     def get_n_splits(self, texts=None, labels=None, groups=None):
         "Number of the folds, at least 2"
+        if self.folds < 2:
+            raise InputError(f"folds is {self.folds}. Give 2 or more.")
         if labels is None:
             return self.folds
         return max(2, min(self.folds, smallest_class(texts, labels)))

@@ -20,7 +20,7 @@ def by_loss(
     given:Answers,
 ) -> pd.DataFrame: # the index counts messages from 0
     "Messages with answer, probability, margin and loss, the highest loss first"
-    in_order = np.sort(given.probabilities, axis=1)
+    in_order = np.sort(np.pad(given.probabilities, ((0, 0), (1, 0))), axis=1)
     second, first = in_order[:, -2], in_order[:, -1]
     table = pd.DataFrame({
         "text": given.texts,
@@ -162,7 +162,8 @@ def slices(
     right, loss = given.predicted == given.labels, losses(given)
     kinds = {"all": np.ones(len(right), dtype=bool)}
     kinds |= message_kinds(given.texts, tokenizer)
-    kinds = {name: flags for name, flags in kinds.items() if flags.sum() >= least}
+    kinds = {name: flags for name, flags in kinds.items()
+             if name == "all" or flags.sum() >= least}
     rows = {}
     for name, inside in kinds.items():
         n, hits = int(inside.sum()), int(right[inside].sum())

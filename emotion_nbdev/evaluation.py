@@ -21,7 +21,7 @@ import pandas as pd
 from .dataset import text_key, to_frame
 from .foundations.core import InputError
 from .foundations.figures import as_written
-from .foundations.texts import as_messages, label_name
+from .foundations.texts import as_messages, label_name, require_among
 
 # %% ../nbs/05_evaluation.ipynb #786067aa
 def confusion_counts(
@@ -31,6 +31,8 @@ def confusion_counts(
 ) -> np.ndarray: # (classes, classes): true in rows, predicted in columns
     "How often each class was called each class"
     from sklearn.metrics import confusion_matrix
+    for given in (labels, predicted):
+        require_among(given, names, "confusion counts")
     return confusion_matrix(labels, predicted, labels=list(names))
 
 # %% ../nbs/05_evaluation.ipynb #24249b98
@@ -135,15 +137,33 @@ def wilson_interval(
 
 def log_odds_interval(
     value:float, # between 0 and 1, neither of the two
-    drawn, # (repetitions,) the value of redrawn messages
+    error:float, # its standard error
     level:float=.95,
 ) -> tuple: # (low, high)
-    "The value and its bootstrap standard errors, on the scale of log-odds"
+    "The value and its standard errors, on the scale of log-odds"
     from scipy.special import expit, logit
     from scipy.stats import norm
-    error = np.std(drawn) / (value * (1 - value))
-    reach = norm.isf((1 - level) / 2) * error
+    reach = norm.isf((1 - level) / 2) * error / (value * (1 - value))
     return float(expit(logit(value) - reach)), float(expit(logit(value) + reach))
+
+# %% ../nbs/05_evaluation.ipynb #a7be0c4d
+RARE = 10  # messages: of a class with fewer, redrawn messages show too little luck
+
+def rare_luck(
+    messages, # (classes,) how many are of each
+    variances, # (classes,) of a single message
+) -> float:
+    "Variance of a mean over classes that comes from the rare ones"
+    few = (messages > 0) & (messages < RARE)
+    return float((variances[few] / messages[few]).sum() / (messages > 0).sum() ** 2)
+
+def unseen_luck(counts):
+    "Variance of macro-F1 by rare classes, each with a hit and a miss more (Laplace, 1814)"
+    sums = class_sums(counts)
+    messages, f1 = sums[1], class_f1(sums)
+    share = (messages * f1 + 1) / (messages + 2)
+    return rare_luck(messages, share * (1 - share))
+
 
 # %% ../nbs/05_evaluation.ipynb #97d6f3aa
 def bootstrap_intervals(
@@ -153,6 +173,8 @@ def bootstrap_intervals(
     seed:int=42,
 ) -> dict: # metric -> (low, high)
     "Bootstrap over messages (Efron and Tibshirani, 1993), as log-odds"
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}. Give a share between 0 and 1, such as .95.")
     counts = np.asarray(counts)
     n, hits = counts.sum(), np.trace(counts)
     true, called = counts.nonzero()
@@ -162,8 +184,9 @@ def bootstrap_intervals(
     intervals = {}
     for name, value in cell_metrics(true, called, messages).items():
         if 0 < value < 1:
-            values = np.concatenate([batch[name] for batch in drawn])
-            intervals[name] = log_odds_interval(value, values, level)
+            variance = np.concatenate([batch[name] for batch in drawn]).var()
+            variance += unseen_luck(counts) if name == "macro_f1" else 0
+            intervals[name] = log_odds_interval(value, variance ** .5, level)
         else:  # all right, or none
             intervals[name] = wilson_interval(hits, n, level)
     return intervals
@@ -216,6 +239,11 @@ class Answers:
         return samples_digest(self.texts, self.labels)
 
 # %% ../nbs/05_evaluation.ipynb #632bc3e8
+def require_some(given:Answers):
+    "An `InputError` where nothing can be measured"
+    if not given.texts:
+        raise InputError(f"{given.approach} on {given.split}: there are no messages. Give some.")
+
 def check_answers(
     given:Answers,
 ):
@@ -228,18 +256,18 @@ def check_answers(
         raise InputError(
             f"{where}: {n} texts, {len(given.labels)} labels, "
             f"{len(probabilities)} rows of probabilities. There must be as many of each.")
-    if not n:
-        raise InputError(f"{where}: there are no messages. Give some.")
+    values = probabilities.astype(float) if probabilities.size else np.zeros(1)
     fits = probabilities.shape == (n, len(classes))
     if not fits or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
         raise InputError(
             f"{where}: probabilities of shape {probabilities.shape} for {len(classes)} "
             "classes. There must be a column for each class, and each row must sum to one.")
-    unknown = sorted(set(given.labels) - set(classes))
-    if unknown:
-        raise InputError(
-            f"{where}: the label {str(unknown[0])!r} is none of its classes "
-            f"({', '.join(map(str, classes))}).")
+    if values.min() < 0 or values.max() > 1 + 1e-3:
+        raise InputError(f"{where}: a probability is {values.min():g} or {values.max():g}. "
+                         "Give values between 0 and 1.")
+    if len(set(classes.tolist())) < len(classes):
+        raise InputError(f"{where}: a class is there twice. Give each a name of its own.")
+    require_among(given.labels, classes, where)
 
 # %% ../nbs/05_evaluation.ipynb #934eb4fa
 def answers(
@@ -335,17 +363,18 @@ def plot_reliability(
 # %% ../nbs/05_evaluation.ipynb #f2490673
 def mean_interval(
     values, # (n,)
+    least:float=-np.inf, # that a value can be
+    most:float=np.inf,
 ) -> tuple: # (low, high)
-    "95 % interval of a mean: t, corrected for skewness (Hall, 1992); one value tells nothing"
+    "95 % interval of a mean: t, corrected for skewness (Hall, 1992)"
     from scipy.stats import t as student
     values = np.sort(np.asarray(values, dtype=float))  # any order gives the same
     n, mean = len(values), values.mean()
-    if n < 2:
-        return -np.inf, np.inf
     gaps = values - mean
     variance = (gaps ** 2).mean()
-    if not variance:
-        return float(mean), float(mean)
+    if n < 2 or not variance:
+        others = wilson_interval(0, n)[1]  # at most such a share is unlike these
+        return mean - others * (mean - least), mean + others * (most - mean)
     bend = (gaps ** 3).mean() / variance ** 1.5 / n ** .5
     ends = student.ppf([.975, .025], n - 1)
     if abs(bend) > 1e-6:
@@ -420,6 +449,7 @@ def ledger_row(
     **measured, # further columns, such as `fit_seconds`
 ) -> dict: # JSON types only
     "One row of the ledger: metrics, their 95 % intervals, and each class"
+    require_some(answers)
     counts = confusion_counts(answers.labels, answers.predicted, answers.classes)
     metrics, intervals = measured_metrics(answers, counts)
     classes = class_report(answers.labels, answers.predicted, answers.classes)
@@ -446,7 +476,7 @@ def measured_metrics(
     means = {"log_loss": (losses(answers), -np.log(FLOOR)), "brier": (brier_scores(answers), 2)}
     for name, (values, highest) in means.items():
         metrics[name] = values.mean()
-        intervals[name] = tuple(np.clip(mean_interval(values), 0, highest))
+        intervals[name] = tuple(np.clip(mean_interval(values, 0, highest), 0, highest))
     metrics["calibration_error"], intervals["calibration_error"] = error, ends
     return metrics, intervals
 
@@ -709,7 +739,8 @@ def check_same_messages(
     first:Answers,
     second:Answers,
 ):
-    "An `InputError` for answers to other messages or of another split"
+    "An `InputError` for answers to other messages or of another split, and for none"
+    require_some(first)
     if (first.split, first.samples) != (second.split, second.samples):
         raise InputError(
             f"{first.approach} answered {len(first.texts)} messages of {first.split}, "
@@ -726,6 +757,26 @@ def mcnemar(
     either = only_first + only_second
     return float(binomtest(only_first, either).pvalue) if either else 1.0
 
+# %% ../nbs/05_evaluation.ipynb #b7be0c4d
+def luck_of_rare_gains(joint):
+    "Variance of a difference in macro-F1 by rare classes, see rare_luck"
+    size = len(joint["true"].cat.categories)
+    f1 = []
+    for heading in ("first", "second"):
+        counts = np.zeros((size, size))
+        places = [joint[name].cat.codes.to_numpy(int) for name in ("true", heading)]
+        np.add.at(counts, tuple(places), joint["messages"].to_numpy())
+        f1.append(class_f1(class_sums(counts)))
+    return rare_luck(counts.sum(axis=1), (f1[0] - f1[1]) ** 2)
+
+def widened(value, ends, variance):
+    "Ends of a 95 % interval with a further, independent source of luck"
+    if not variance:
+        return ends
+    reach = 1.96 * variance ** .5
+    return value - np.hypot(value - ends[0], reach), value + np.hypot(ends[1] - value, reach)
+
+
 # %% ../nbs/05_evaluation.ipynb #2cae4036
 def compare(
     first:Answers,
@@ -739,7 +790,8 @@ def compare(
     gain = gains(joint)
     draws = redrawn(joint["messages"], repetitions, seed)
     drawn = np.concatenate([gains(joint, batch)["macro_f1"] for batch in draws])
-    low, high = np.quantile(drawn, [.025, .975])
+    ends = np.quantile(drawn, [.025, .975])
+    low, high = widened(float(gain["macro_f1"]), ends, luck_of_rare_gains(joint))
     right = [given.predicted == given.labels for given in (first, second)]
     only_first = int((right[0] & ~right[1]).sum())
     only_second = int((right[1] & ~right[0]).sum())
@@ -781,6 +833,8 @@ def noise_ceiling(
     "Ceiling of accuracy from repeated texts with different labels (interval: Garwood, 1936)"
     table = pd.DataFrame(zip(*as_messages(texts, labels)), columns=["text", "label"])
     n = len(table)
+    if drawn_from is not None and drawn_from < n:
+        raise InputError(f"{n} rows cannot be drawn from {drawn_from}. Give the larger number.")
     same = table.groupby([text_key(table["text"]), "label"], sort=False).size()
     most = same.groupby(level=0, sort=False).max()  # rows of a text that can be right
     wrong = int(n - most.sum())

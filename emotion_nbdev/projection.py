@@ -6,7 +6,8 @@
 __all__ = ['project', 'plot_density_by_class', 'hover_plot']
 
 # %% ../nbs/04_umap.ipynb #02248e62
-from contextlib import suppress
+import sys
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from html import escape
@@ -15,6 +16,7 @@ import numpy as np
 
 from .foundations.core import InputError, log
 from .foundations.figures import as_written
+from .foundations.texts import require_among
 
 # %% ../nbs/04_umap.ipynb #440764ee
 def project(
@@ -43,7 +45,8 @@ def project(
         reducer = UMAP(n_components=2, n_neighbors=k, metric=metric, init="pca",
                        precomputed_knn=exact_neighbours(scaled, k, metric),
                        random_state=seed)
-        return reducer.fit_transform(scaled)
+        with same_threads():
+            return reducer.fit_transform(scaled)
 
 # %% ../nbs/04_umap.ipynb #5b0c7d31
 COMPARED = 20_000  # rows, at most, of which each is compared with each
@@ -62,6 +65,15 @@ def exact_neighbours(
     return places, distances
 
 # %% ../nbs/04_umap.ipynb #d6be511e
+@contextmanager
+def same_threads():
+    "UMAP sets the number of threads, PyTorch's too: it is put back"
+    torch = sys.modules.get("torch")
+    before = torch and torch.get_num_threads()
+    yield
+    if torch:
+        torch.set_num_threads(before)
+
 @cache
 def keep_compiled():
     "UMAP compiles itself at its first use; numba's cache keeps that for the next process"
@@ -112,6 +124,7 @@ def plot_density_by_class(
 ):
     "Hexagonal density of each class, one scale for all; returns the figure"
     labels, plane = np.asarray(labels), np.asarray(plane, dtype=float)
+    require_among(labels, names, "density by class")
     (left, low), (right, high) = plane.min(axis=0), plane.max(axis=0)
     drawing = dict(extent=(left, right, low, high), gridsize=gridsize,
                    cmap="Blues", mincnt=1, linewidths=0)

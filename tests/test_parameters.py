@@ -34,7 +34,7 @@ from emotion_nbdev.beyond.tricks import all_tricks, combining_trick, find_trick,
 from emotion_nbdev.classifiers import features_classifier, TfidfClassifier
 from emotion_nbdev.dataset import class_names, find_datasets, from_tables, held_out_rows, hold_out, load_data, load_files, load_hub, plot_class_distribution, plot_words_per_message, subsample, TextFolds, to_dataset, to_frame
 from emotion_nbdev.error_analysis import decisive_words, sortable_table
-from emotion_nbdev.evaluation import Answers, answers, bootstrap_intervals, calibration_error, calibration_interval, compare, gains, joint_counts, ledger_row, log_odds_interval, redrawn, reliability, wilson_interval
+from emotion_nbdev.evaluation import Answers, answers, bootstrap_intervals, calibration_error, calibration_interval, compare, gains, joint_counts, ledger_row, log_odds_interval, mean_interval, redrawn, reliability, wilson_interval
 from emotion_nbdev.features import encoder_batches, encoder_vectors, FeatureExtractor, loading, require_weights
 from emotion_nbdev.fine_tuning import class_probabilities, encode_for, FineTunedClassifier, fit_or_recall, label_settings, load_with_head, make_trainer, names_of, schedule_arguments, train, trained_names, training_arguments, training_callbacks, training_key, training_rows
 from emotion_nbdev.foundations.cache import fresh_cache, VectorFile
@@ -309,6 +309,7 @@ def priced(c, **more):
 
 def tried(**more):
     import optuna
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     make_trials(lambda: study.optimize(lambda trial: 1., n_trials=1), study, 2, **more)
     return len(study.trials)
@@ -366,6 +367,7 @@ def about(c, **more):
 def sampled(settings):
     "The file of a study, and what its sampler draws"
     import optuna
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=settings["sampler"])
     return type(settings["storage"]).__name__, [study.ask().suggest_float("x", 0, 1) for _ in range(3)]
 
@@ -431,7 +433,8 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (hover_plot, lambda c, **more: hover_plot(planes(c.texts, 0), c.texts, c.labels, list(MADE), **more).html, dict(width=300, height=300)),
     (redrawn, lambda c, **more: list(redrawn([5, 7], 3, **more)), dict(seed=1)),
     (wilson_interval, lambda c, **more: wilson_interval(3, 10, **more), dict(level=.5)),
-    (log_odds_interval, lambda c, **more: log_odds_interval(.4, [.3, .5, .4], **more), dict(level=.5)),
+    (log_odds_interval, lambda c, **more: log_odds_interval(.4, .08, **more), dict(level=.5)),
+    (mean_interval, lambda c, **more: mean_interval([.5, .5], **more), dict(least=0., most=1.)),
     (bootstrap_intervals, lambda c, **more: bootstrap_intervals([[5, 2], [1, 9]], repetitions=50, **more), dict(level=.5)),
     (calibration_error, lambda c, **more: calibration_error([[.6, .9], [.7, .8]], [[1, 0], [1, 1]], **more), dict(axis=0)),
     (calibration_interval, lambda c, **more: calibration_interval(np.linspace(.3, 1, 50), np.arange(50) % 3 > 0, **more), dict(bins=3)),

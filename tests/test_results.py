@@ -45,9 +45,10 @@ def test_the_functions_are_those_that_the_page_shows():
         assert callable(page[name]), name
 
 
-@pytest.mark.parametrize("part, data, message", [("magic", None, "is not known"), ("emotion_odd", None, "needs the public dataset")])
+@pytest.mark.parametrize("part, data, message", [("magic", None, "is not known"), ("emotion_odd", None, "needs the public dataset"), ("embedded_float32", None, "without bfloat16")])
 def test_a_part_that_cannot_be_made_is_named(part, data, message):
     with pytest.raises(SystemExit, match=message):
-        tool().chosen(part, data)
-    assert tool().chosen(None, None) == ["embedded", "label_noise"]
-    assert tool().chosen("label_noise,emotion", "somewhere") == ["label_noise", "emotion"]
+        tool().chosen(part, data, bfloat16=True)
+    assert tool().chosen(None, None, bfloat16=True) == ["embedded", "label_noise"]
+    assert tool().chosen(None, None, bfloat16=False) == ["embedded", "embedded_float32", "label_noise"]
+    assert tool().chosen("label_noise,emotion", "somewhere", bfloat16=True) == ["label_noise", "emotion"]

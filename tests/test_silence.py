@@ -1,5 +1,6 @@
 "From Python: what was wrong, or lost, without a word once."
 import json, logging
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,20 +12,23 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
 from conftest import ROWS
+from emotion_nbdev.beyond.comparison import simultaneous_gains, verdict
+from emotion_nbdev.beyond.ensembles import Calibrated, CalibratedStack
 from emotion_nbdev.beyond.few_labels import ContrastiveClassifier, examples_per_class
-from emotion_nbdev.beyond.search import search_fine_tuning, search_head
-from emotion_nbdev.beyond.tricks import MeanVote, WithoutSuspects
+from emotion_nbdev.beyond.label_noise import out_of_fold
+from emotion_nbdev.beyond.search import open_study, search_fine_tuning, search_head
+from emotion_nbdev.beyond.tricks import choose_tricks, MeanVote, WithoutSuspects
 from emotion_nbdev.classifiers import features_classifier, TfidfClassifier
-from emotion_nbdev.dataset import from_tables, held_out_rows, hold_out, to_frame
-from emotion_nbdev.error_analysis import decisive_words, message_kinds
-from emotion_nbdev.evaluation import Answers, compare, data_ceiling, ledger, ledger_row, noise_ceiling, plot_reliability
+from emotion_nbdev.dataset import from_tables, held_out_rows, hold_out, TextFolds, to_frame
+from emotion_nbdev.error_analysis import by_loss, decisive_words, message_kinds, slices
+from emotion_nbdev.evaluation import Answers, bootstrap_intervals, compare, confusion_counts, data_ceiling, ledger, ledger_row, noise_ceiling, plot_reliability
 from emotion_nbdev.fine_tuning import FineTunedClassifier, fit_or_recall, training_record, validation_metrics
 from emotion_nbdev.foundations.core import InputError
 from emotion_nbdev.improvements import agreement_of, encoder_and_tfidf, focal_loss, LogitAdjusted, Resampled, weighted_loss
 from emotion_nbdev.production.drift import signals
 from emotion_nbdev.production.graphs import export_onnx
 from emotion_nbdev.production.trust import label_sets
-from emotion_nbdev.projection import hover_plot
+from emotion_nbdev.projection import hover_plot, plot_density_by_class, project
 
 TEXTS = [f"{text} on day {number}" for number in range(4) for texts in ROWS.values() for text in texts]
 LABELS = [label for number in range(4) for label, texts in ROWS.items() for _ in texts]
@@ -250,7 +254,7 @@ ALONE = Answers("one", "validation", ["so glad"], ["joy"], np.array([[.4, .6]]),
 
 def test_what_is_empty_is_refused_in_one_line():
     for call in (lambda: ledger([]), lambda: noise_ceiling([], []), lambda: message_kinds([]),
-                 lambda: Answers("one", "validation", [], [], np.zeros((0, 2)), ["x", "y"])):
+                 lambda: ledger_row(Answers("one", "validation", [], [], np.zeros((0, 2)), ["x", "y"]))):
         with pytest.raises(InputError, match="there are no"): call()
     with pytest.raises(InputError, match="label 2 is missing"): noise_ceiling(["a", "a"], ["joy", None])
     with pytest.raises(InputError, match="a single text was given"): decisive_words(None, "one text and no list")
@@ -258,8 +262,10 @@ def test_what_is_empty_is_refused_in_one_line():
 
 def test_one_message_tells_nothing_of_a_mean():
     row = ledger_row(ALONE)
-    assert row["brier_interval"] == [0, 2] and row["log_loss_interval"] == [0, pytest.approx(34.54, abs=.01)]
+    assert row["brier_interval"][1] > 1.5 and row["log_loss_interval"][1] > 25 and row["log_loss_interval"][0] < .2
     json.dumps(row, allow_nan=False)
+    alike = replace(ALONE, texts=["so glad"] * 3, labels=["joy"] * 3, probabilities=[[.4, .6]] * 3)
+    assert np.ptp(ledger_row(alike)["brier_interval"]) > .5  # three equal values are no certainty
 
 
 def test_the_same_labels_as_numbers_and_as_names_are_compared():
@@ -274,6 +280,114 @@ def test_the_same_labels_as_numbers_and_as_names_are_compared():
 def test_unlabelled_rows_are_not_in_a_ceiling():
     rows = Dataset.from_dict({"text": ["a", "a", "b"], "label": [0, -1, 1]}, features=Features(text=Value("string"), label=ClassLabel(names=["x", "y"])))
     assert data_ceiling({"train": rows}).conflicting == 0
+
+
+def rare_class(first_rare, second_rare):
+    "Answers of two approaches: five errors each on a and b, and what each says of the single message of a third class"
+    labels = ["a"] * 100 + ["b"] * 100 + ["rare"]
+    first, second = list(labels), list(labels)
+    first[:5], second[100:105], first[-1], second[-1] = ["b"] * 5, ["a"] * 5, first_rare, second_rare
+    return labels, first, second
+
+
+def test_one_message_of_a_rare_class_puts_nobody_ahead():
+    labels, first, second = rare_class("a", "rare")
+    texts, names = [f"message {number}" for number in range(201)], ["a", "b", "rare"]
+    given = [Answers(name, "test", texts, labels, pd.get_dummies(pd.Categorical(said, names)).to_numpy(float), names) for name, said in (("one", first), ("two", second))]
+    assert "ahead" not in str(compare(*given))
+    gains = simultaneous_gains(labels, [([first] * 3, [second] * 3)])[0]
+    assert verdict(gains) == "cannot tell at this size" and gains["macro_f1"].interval[0] < 0
+    low, high = ledger_row(given[1])["macro_f1_interval"]
+    assert high - low > .3
+
+
+def test_seeds_that_agree_by_chance_are_not_without_luck():
+    rng = np.random.default_rng(0)
+    labels = np.array(["a", "b"] * 30)
+    def said(wrong):
+        answers = labels.copy()
+        answers[wrong] = np.where(answers[wrong] == "a", "b", "a")
+        return answers
+    plain = [said(np.arange(20))] * 2
+    agree = [said(np.arange(10)), said(np.arange(10, 20))]  # other answers, the same score
+    wild = [said(rng.permutation(60)[:5]), said(rng.permutation(60)[:35])]
+    gains = simultaneous_gains(labels, [(plain, agree), (plain, wild), (plain, plain)])
+    assert gains[0]["accuracy"].by_seeds == gains[1]["accuracy"].by_seeds > 0 == gains[2]["accuracy"].by_seeds
+
+
+def test_no_message_is_lost_in_counts_and_pictures():
+    with pytest.raises(InputError, match="'z' is none of its classes"): confusion_counts(["x", "z"], ["x", "x"], ["x", "y"])
+    with pytest.raises(InputError, match="'b' is none of its classes"): plot_density_by_class(np.random.random((4, 2)), list("aabb"), ["a"])
+    with pytest.raises(InputError, match="'bored' is none"): CalibratedStack([saved_as(TEXTS, LABELS)]).fit([*TEXTS, "well"], [*LABELS, "bored"])
+    for bad in ([[1.5, -.5]], [[.5, .5]]):
+        with pytest.raises(InputError, match="between 0 and 1|twice"): Answers("one", "test", ["m"], ["x"], bad, ["x", "x"] if bad[0][0] == .5 else ["x", "y"])
+    assert by_loss(Answers("one", "test", ["m"], ["x"], [[1.]], ["x"]))["margin"].tolist() == [1]
+    assert slices(ALONE).index.tolist() == ["all"]
+
+
+def saved_as(texts, labels):
+    return Calibrated(TfidfClassifier().fit(texts, labels))
+
+
+def test_numbers_that_make_no_sense_are_refused(tmp_path):
+    for call in (lambda: list(TextFolds(1).split(TEXTS, LABELS)), lambda: examples_per_class(LABELS, -1),
+                 lambda: WithoutSuspects(TfidfClassifier(), share=5).fit(TEXTS, LABELS), lambda: noise_ceiling(TEXTS, LABELS, drawn_from=2),
+                 lambda: bootstrap_intervals([[3, 1], [1, 3]], level=95)):
+        with pytest.raises(InputError, match="Give"): call()
+    pytest.importorskip("optuna")
+    with pytest.raises(InputError, match="no study"): open_study(tmp_path/"nowhere"/"x.db")
+    (tmp_path/"text.db").write_text("no database, and long enough to be none")
+    with pytest.raises(InputError, match="no study"): open_study(tmp_path/"text.db")
+
+
+def test_umap_leaves_the_threads_as_they_were():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    project(np.random.default_rng(0).random((30, 5)))
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == 1
+
+
+def test_a_class_is_named_by_its_different_texts():
+    copies = ["all the same"] * 10
+    with pytest.raises(InputError, match="'joy', copies counted once"):
+        out_of_fold([TfidfClassifier()], [*copies, *map(str, range(10))], ["joy"] * 10 + ["anger"] * 5 + ["sad"] * 5)
+
+
+def test_other_checkpoints_are_tried_beside_named_tricks():
+    names = [trick.name for _, trick in choose_tricks("class-weights", "features", ["twin"])]
+    assert {"plain", "class-weights", "checkpoint twin"} <= set(names)
+
+
+def test_decisions_about_one_row_contradict_each_other(command, tmp_path):
+    (tmp_path/"data.csv").write_text("text,label\nhi,joy\nbye,sad\n")
+    for row, said in (("01", "there twice"), ("²", "does not exist")):
+        (tmp_path/"list.csv").write_text(f"row,text,label,suggested,quality,new_label\n1,hi,joy,sad,0.1,sad\n{row},hi,joy,sad,0.1,sad\n")
+        done = command("errors", "--data", "data.csv", "--apply", "list.csv", "--output", "new.csv")
+        assert done.exit_code == 2 and said in done.output and not (tmp_path/"new.csv").exists()
+
+
+def test_check_calls_an_error_what_a_training_does_not_read_as_one(command, tmp_path):
+    (tmp_path/"train.csv").write_text(TRAIN.replace("joy", " joy ", 1))
+    (tmp_path/"validation.csv").write_text(TRAIN.replace(" on day", " on the day"))
+    said = command("check", "--train-file", "train.csv", "--validation-file", "validation.csv", "--json")
+    found = {finding["kind"]: finding["severity"] for finding in json.loads(said.stdout)["findings"]}
+    assert found["label-spelling"] == "warning"
+
+
+def test_a_leak_has_another_label_whatever_the_order_of_rows(command, tmp_path):
+    for first, second in (("joy", "anger"), ("anger", "joy")):
+        (tmp_path/"train.csv").write_text(TRAIN + f"twice told,{first}\ntwice told,{second}\n")
+        (tmp_path/"validation.csv").write_text("text,label\ntwice told,anger\nwe won it,joy\nwe lost it,sadness\n")
+        said = command("check", "--train-file", "train.csv", "--validation-file", "validation.csv")
+        assert "0 of them with another label" in said.output
+
+
+def test_seeds_and_votes_that_cannot_be_are_known_at_once(command, tmp_path):
+    (tmp_path/"train.csv").write_text(TRAIN)
+    done = command("compare", "--train-file", "train.csv", "--seed", 2**32 - 1, "--seeds", 2)
+    assert done.exit_code == 2 and "is no seed" in done.output and not (tmp_path/"emotion-comparison").exists()
 
 
 def test_enormous_numbers_are_names(counted, command, tmp_path):

@@ -68,8 +68,10 @@ def public(data):
     return load_files(data/"train.txt", data/"validation.txt")
 
 
+FLOAT32 = "embedded_float32"  # the same on a processor that has no bfloat16
 PARTS = {  # name -> (does it need the public dataset?, what makes it)
     "embedded": (False, lambda data: ladder()),
+    FLOAT32: (False, lambda data: ladder()),
     "label_noise": (False, lambda data: page()["clean_and_train"]()),
     "emotion": (True, lambda data: ladder(*files(data))),
     "emotion_chapter": (True, lambda data: page()["chapter_way"](public(data))),
@@ -88,10 +90,17 @@ def write(name, content, command):
     MADE.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
-def chosen(part, data):
-    "The parts that are asked for, or all that these data allow; ends with a line for one that is not known or lacks its data"
-    if part is None: return [name for name, (needs, _) in PARTS.items() if data or not needs]
+def has_bfloat16():
+    "Whether this machine trains in it"
+    from emotion_nbdev.foundations.compute import best_device, native_bfloat16
+    return native_bfloat16(best_device())
+
+
+def chosen(part, data, bfloat16):
+    "The parts that are asked for, or all that data and processor allow; ends with a line for one that is not known or cannot be made here"
+    if part is None: return [name for name, (needs, _) in PARTS.items() if (data or not needs) and not (bfloat16 and name == FLOAT32)]
     for name in part.split(","):
+        if name == FLOAT32 and bfloat16: sys.exit(f"part {name!r} is for a processor without bfloat16, and this one has it.")
         if name not in PARTS: sys.exit(f"part {name!r} is not known. Known: {', '.join(PARTS)}.")
         if PARTS[name][0] and not data: sys.exit(f"part {name!r} needs the public dataset: DATA=folder with train.txt and validation.txt.")
     return part.split(",")
@@ -103,6 +112,6 @@ if __name__ == "__main__":
     parser.add_argument("--part", help=f"some of {', '.join(PARTS)}, separated by commas; default: all for which there are data")
     given = parser.parse_args()
     state()
-    for name in chosen(given.part, given.data):
+    for name in chosen(given.part, given.data, has_bfloat16()):
         needs, make = PARTS[name]
         write(name, make(given.data), f"make results PART={name}{' DATA=folder' if needs else ''}")

@@ -1050,7 +1050,9 @@ def _write_comparison(table, rare, output_dir):
     "Table and picture into the folder, and the table on stdout"
     from emotion_nbdev.beyond.comparison import advice, keeping, plot_gain_and_cost
     table.to_json(output_dir/"comparison.json", orient="records", indent=1, double_precision=6)
+    made = "Table"
     if set(table["trick"]) - {"plain", "majority"}:
+        made = "Table and picture"
         picture = plot_gain_and_cost(table)
         picture.savefig(output_dir/"gain_and_cost.png", dpi=150, metadata={"Software": None})
     _say(
@@ -1058,7 +1060,7 @@ def _write_comparison(table, rare, output_dir):
         "plain recipe of the approach in points, with 95 % intervals for all tricks at once:")
     _show_tricks(table, rare)
     for line in advice(table) + keeping(table): _say(f"\n{line}")
-    _say(f"\nTable and picture: {output_dir}")
+    _say(f"\n{made}: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #6ec7f740
 @app.command("compare", epilog=_EXAMPLES["compare"], help=(
@@ -1100,6 +1102,7 @@ def _compare(
         from emotion_nbdev.foundations.core import reserved
         from emotion_nbdev.foundations.sources import get_preset
         _check_sources(preset, dataset, train_file, model)
+        _known_seed(seed + seeds - 1)  # of the last training
         chosen = choose_tricks(tricks, approach, other or [])
         limit = _seconds_of(budget) if budget else float("inf")
         checkpoint = model or get_preset(preset).checkpoint

@@ -108,15 +108,19 @@ def _is_list(label):
 # %% ../../nbs/beyond/01_check.ipynb #8f1bbc03
 def _check_spelling(split, given):
     "Labels that differ only in capitals or blanks, and labels joined from others"
-    labels = _names(given)
-    plain = _labels(given).str.lower()
-    spellings = labels.groupby(plain).transform("nunique")
-    differ = (spellings > 1) & (plain != "")
-    names = _listed(map(repr, set(labels[differ])))
-    found = _found("label-spelling", "error", split, differ,
-                   f"rows have labels that differ only in capitals, blanks or signs that nobody"
-                   f" sees ({names})",
+    labels, plain = _names(given), _labels(given)
+    lower = plain.str.lower()
+    capitals = (plain.groupby(lower).transform("nunique") > 1) & (plain != "")
+    names = _listed(map(repr, set(labels[capitals])))
+    found = _found("label-spelling", "error", split, capitals,
+                   f"rows have labels that differ only in capitals ({names})",
                    "give each class one spelling")
+    unseen = (labels.groupby(plain).transform("nunique") > 1) & (plain != "") & ~capitals
+    names = _listed(map(repr, set(labels[unseen])))
+    found += _found("label-spelling", "warning", split, unseen,
+                    f"rows have labels that differ only in blanks or signs that nobody sees"
+                    f" ({names}), which a training takes for one class",
+                    "give each class one spelling")
     known = set(_labels(given)) - {""}
     joined = {name for name in known if _is_joined(name, known)}
     return found + _found("joined-labels", "warning", split, _labels(given).isin(joined),
@@ -220,9 +224,11 @@ def _check_leaks(split, keyed):
     for source in sources:
         if source not in keyed:
             continue
-        known = keyed[source].drop_duplicates("key").set_index("key")["label"]
-        leak = part["key"].isin(known.index) & (part["key"] != "")
-        other = leak & (part["key"].map(known) != part["label"])
+        known = set(keyed[source]["key"])
+        pairs = set(zip(keyed[source]["key"], keyed[source]["label"]))
+        leak = part["key"].isin(known) & (part["key"] != "")
+        same = [pair in pairs for pair in zip(part["key"], part["label"])]
+        other = leak & ~np.array(same, dtype=bool)
         findings += _found("leakage", "error", split, leak,
                            f"texts are in {source} as well, {other.sum():,} of them with"
                            " another label", f"remove them from {source}")

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['JUDGED', 'ENOUGH', 'VERDICTS', 'MEASURED', 'ONCE', 'run_cell', 'test_answers', 'fit_trick', 'combined_cell',
            'identity', 'comparison_plan', 'open_comparison', 'all_asked', 'compare_tricks', 'redrawn_scores', 'Gain',
-           'gain_of', 'largest_by_chance', 'with_typical_luck', 'simultaneous_gains', 'verdict', 'error_for',
-           'messages_needed', 'rare_classes', 'calibration_of', 'answers_of', 'cell_scores', 'Part', 'held_out_third',
-           'two_parts', 'training_of', 'paired_cells', 'gains_on', 'gain_columns', 'extra_price', 'trick_row',
-           'trick_table', 'winners', 'with_confirmation', 'in_points', 'advice', 'keeping', 'judge_recorded',
-           'recorded_gain', 'plot_gain_and_cost']
+           'gain_of', 'largest_by_chance', 'with_typical_luck', 'answers_alike', 'luck_of_rare', 'simultaneous_gains',
+           'verdict', 'error_for', 'messages_needed', 'rare_classes', 'calibration_of', 'answers_of', 'cell_scores',
+           'Part', 'held_out_third', 'two_parts', 'training_of', 'paired_cells', 'gains_on', 'gain_columns',
+           'extra_price', 'trick_row', 'trick_table', 'winners', 'with_confirmation', 'in_points', 'advice', 'keeping',
+           'judge_recorded', 'recorded_gain', 'plot_gain_and_cost']
 
 # %% ../../nbs/beyond/07_comparison.ipynb #578a554d
 import json
@@ -27,8 +27,8 @@ import pandas as pd
 from .tricks import all_tricks, Trick
 from ..dataset import text_key, to_frame
 from emotion_nbdev.evaluation import (
-    Answers, answers, calibration_error, cell_metrics, class_report, confusion_counts,
-    count_metrics, losses, redrawn, samples_digest,
+    Answers, answers, calibration_error, cell_metrics, class_f1, class_report, class_sums,
+    confusion_counts, count_metrics, losses, rare_luck, redrawn, samples_digest,
 )
 from ..features import FeatureExtractor
 from ..foundations.cache import fresh_cache
@@ -282,7 +282,10 @@ def _add_combined(cells, tricks, seeds, train):
     shares = train["label"].value_counts(normalize=True)
     left_out = []
     for seed, (approach, trick) in product(seeds, tricks):
-        if not trick.members or (trick.across_seeds and len(seeds) == 1):
+        if not trick.members:
+            continue
+        if trick.across_seeds and len(seeds) == 1:
+            log.warning(f"left out: {trick.name} is a vote of several seeds, and there is one")
             continue
         member_seeds = [seed]
         if trick.across_seeds:
@@ -330,6 +333,7 @@ class Gain:
     messages:int
     seeds:int
     critical:float=0  # standard errors on each side of the interval
+    same:bool=False   # does each seed give the same answers?
 
     @property
     def error(self):
@@ -354,6 +358,7 @@ def gain_of(
     plain, # (seeds, 1 + repetitions), see redrawn_scores
     other, # the same of the trick, with the same seeds
     messages:int,
+    unseen:float, # variance that redrawn messages do not show, see rare_luck
 ) -> tuple: # (Gain, (repetitions,) gains of the redrawn messages less their mean)
     "Mean gain over the seeds, and its luck"
     by_seed = np.subtract(other, plain)
@@ -362,7 +367,7 @@ def gain_of(
     differ = np.ptp(observed) > 0
     by_seeds = observed.var(ddof=1) / seeds if differ else 0.
     value = float(observed.mean())
-    by_messages = float(drawn.var() + value ** 2 / messages)  # as McNemar's
+    by_messages = float(drawn.var() + value ** 2 / messages + unseen)  # as McNemar's
     gain = Gain(value, by_messages, float(by_seeds), messages, seeds)
     return gain, drawn - drawn.mean()
 
@@ -388,10 +393,24 @@ def with_typical_luck(
                 if name == metric and gain.by_seeds]
         typical[metric] = float(np.median(luck)) if luck else 0.
     return {
-        key: replace(gain, by_seeds=max(gain.by_seeds, typical[key[1]]))
-        if gain.by_seeds else gain for key, gain in found.items()}
+        key: gain if gain.same
+        else replace(gain, by_seeds=max(gain.by_seeds, typical[key[1]]))
+        for key, gain in found.items()}
 
 # %% ../../nbs/beyond/07_comparison.ipynb #d3b17c90
+def answers_alike(pair):
+    "Whether plain and trick each give the same answers with every seed"
+    return all(len(np.unique(said, axis=0)) == 1 for said in map(np.asarray, pair))
+
+def luck_of_rare(labels, plain, other):
+    "Variance of a gain in macro-F1 by rare classes, see rare_luck"
+    names = np.unique(np.concatenate([labels, *plain, *other]))
+    def class_scores(said):
+        return class_f1(class_sums(confusion_counts(labels, said, names)))
+    gained = np.mean([class_scores(b) - class_scores(a) for a, b in zip(plain, other)], axis=0)
+    messages = [np.sum(np.asarray(labels) == name) for name in names]
+    return rare_luck(np.array(messages), gained ** 2)
+
 def simultaneous_gains(
     labels, # n true label names
     pairs:list, # (plain, trick): each (seeds, n) label names, the same seeds
@@ -406,7 +425,9 @@ def simultaneous_gains(
     for metric, values in redrawn_scores(labels, rows, repetitions, seed).items():
         parts = np.split(values, ends)
         for number, pair in enumerate(zip(parts[::2], parts[1::2])):
-            found[number, metric], drawn = gain_of(*pair, len(labels))
+            unseen = luck_of_rare(labels, *pairs[number]) if metric == "macro_f1" else 0
+            gain, drawn = gain_of(*pair, len(labels), unseen)
+            found[number, metric] = replace(gain, same=answers_alike(pairs[number]))
             deviations.append(drawn)
     largest = largest_by_chance(list(found.values()), np.array(deviations))
     tail = min(.025, norm.sf(largest))
@@ -674,7 +695,9 @@ def with_confirmation(
         here = (table["approach"] == cells[0]["approach"]) & (table["trick"] == cells[0]["trick"])
         columns = gain_columns(gains, "confirmed gain")
         columns["confirmed"] = "yes" if verdict(gains) == "pays" else "no"
-        columns |= dict(confirmed_on=part.name, confirmed_n=len(part.rows))
+        chosen = ", on all of which epochs were chosen"
+        trained = cells[0]["approach"] == "fine-tuned" and part.name != "test"
+        columns |= dict(confirmed_on=part.name + chosen * trained, confirmed_n=len(part.rows))
         table.loc[here, list(columns)] = list(columns.values())
     return table
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..evaluation import Answers
 from ..foundations.core import InputError
-from ..foundations.texts import as_messages, as_texts
+from ..foundations.texts import as_messages, as_texts, require_among
 from ..improvements import stacking, Wrapper
 from ..production.artefacts import load
 from ..production.calibration import Temperature
@@ -131,6 +131,7 @@ class CalibratedStack(Wrapper):
         "Learn whom to believe; an InputError for fewer than two of a class"
         texts, labels = as_messages(texts, labels)
         names = self.members[0].trained.classes_
+        require_among(labels, names, "a stack of saved models")
         counts = pd.Series(labels).value_counts()
         counts = counts.reindex(names, fill_value=0)
         if counts.min() < 2:

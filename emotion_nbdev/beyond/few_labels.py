@@ -53,6 +53,8 @@ def check_wanted(
         raise InputError(
             f"no message is labelled {min(unknown)!r}. Known: {', '.join(map(str, orders))}.")
     for name, number in wanted.items():
+        if number < 1:
+            raise InputError(f"{number} examples of {name!r} are asked for. Give 1 or more.")
         if len(orders[name]) < number:
             raise InputError(
                 f"{number} examples of {str(name)!r} are wanted, the data have "

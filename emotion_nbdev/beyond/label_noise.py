@@ -6,13 +6,14 @@
 __all__ = ['judges', 'out_of_fold', 'suspects', 'ranking_scores', 'write_suspects', 'read_decisions', 'apply_decisions']
 
 # %% ../../nbs/beyond/02_label_noise.ipynb #76fb2470
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..classifiers import EVERY_SIGN, features_classifier, TfidfClassifier
-from ..dataset import smallest_class, TextFolds
+from ..dataset import smallest_class, text_key, TextFolds
 from ..evaluation import Answers
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT
 from ..foundations.core import InputError
@@ -54,7 +55,9 @@ def out_of_fold(
 # %% ../../nbs/beyond/02_label_noise.ipynb #15eb6768
 def _require_classes(texts, labels):
     "An `InputError` when there are too few messages of a class to leave some out"
-    counts = pd.Series(labels).value_counts()
+    labels = pd.Series(labels)
+    counts = labels[~text_key(pd.Series(list(texts))).duplicated()].value_counts()
+    counts = counts.reindex(labels.unique(), fill_value=1)
     if smallest_class(texts, labels) < 2:
         raise InputError(
             f"a single message is labelled {counts.idxmin()!r}, copies counted once."
@@ -123,9 +126,10 @@ def read_decisions(
         listed[column] = [_unguarded(label, known) for label in listed[column]]
     changes = (listed["new_label"] != "") & (listed["new_label"] != listed["label"])
     decided = listed[changes]
+    rows_of = decided["row"].str.lstrip("0")  # 01 is 1
     for number, entry in zip(decided.index + 1, decided.itertuples(index=False)):
         wrong = _misfit(entry, rows, text_column, label_column)
-        if not wrong and (decided["row"] == entry.row).sum() > 1:
+        if not wrong and (rows_of == entry.row.lstrip("0")).sum() > 1:
             wrong = f"row {entry.row} is there twice. Leave one of the two"
         if not wrong and entry.new_label not in known:
             wrong = f"{entry.new_label!r} is no class of the data ({', '.join(known)})"
@@ -156,7 +160,7 @@ def _read_list(path):
 def _misfit(entry, rows, text_column, label_column):
     "What is wrong between a line of the list and the data; empty where it fits"
     row = entry.row
-    if not row.isdigit() or not 1 <= int(row) <= len(rows):
+    if not re.fullmatch("[0-9]+", row) or not 1 <= int(row) <= len(rows):
         return f"row {row} does not exist, the data have {len(rows):,}"
     there = rows.iloc[int(row) - 1]
     text, label = str(there[text_column]).strip(), there[label_column]

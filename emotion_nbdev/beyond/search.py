@@ -59,7 +59,12 @@ def study_storage(
     storages = require_optuna().storages
     if not path:
         return storages.InMemoryStorage()
-    return storages.RDBStorage(f"sqlite:///{Path(path).resolve()}")
+    from sqlalchemy.exc import DatabaseError
+    try:
+        return storages.RDBStorage(f"sqlite:///{Path(path).resolve()}")
+    except DatabaseError as error:
+        raise InputError(f"{path} holds no study, and none can be made there ({error.orig}). "
+                         "Choose another file.") from None
 
 # %% ../../nbs/beyond/04_search.ipynb #f41fd6d8
 @quiet_optuna()
@@ -136,6 +141,8 @@ def make_trials(
     seconds:float=None, # after which none is begun; None: as long as they take
 ):
     "One trial after the other; says when the clock ended it, for then the machine had a say"
+    if trials < 1:
+        raise InputError(f"{trials} trials find nothing. Give 1 or more.")
     began = perf_counter()
     while trials_left(study, trials):
         if seconds is not None and perf_counter() - began >= seconds:
@@ -277,7 +284,9 @@ def plot_study(
     return fig
 
 def _importances(study):
-    "Setting -> share of the differences that it explains"
+    "Setting -> share of the differences that it explains; none where there are none"
+    if len({trial.value for trial in study.trials if trial.state.name == "COMPLETE"}) < 2:
+        return dict.fromkeys(study.best_params, 0.)
     import warnings
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     with warnings.catch_warnings():

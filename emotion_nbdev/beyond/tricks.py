@@ -209,6 +209,8 @@ class WithoutSuspects(Wrapper):
 
     def fit(self, texts, labels, **more):
         "Rank the labels, leave out the worst, train; `more` goes on to it"
+        if not 0 <= self.share < 1:
+            raise InputError(f"share is {self.share}. Give a share from 0 to below 1.")
         texts, labels = as_messages(texts, labels)
         texts = np.array(texts, dtype=object)
         judged = out_of_fold(judges(self.checkpoint, self.seed),
@@ -354,7 +356,10 @@ def choose_tricks(
     pairs = all_tricks(others)
     chosen = [(kind, one) for kind, one in pairs if approach in (kind, "both")]
     if names != "all":
+        usual = {one.name for _, one in all_tricks()}
+        added = [(kind, one) for kind, one in chosen if one.name not in usual]
         chosen = named_tricks(chosen, names, approach)
+        chosen += [pair for pair in added if pair not in chosen]
     needed = {(kind, one.name) for kind, one in chosen}
     for _, one in chosen:
         needed |= set(one.members)

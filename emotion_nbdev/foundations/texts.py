@@ -160,6 +160,19 @@ def typed_labels(
     ways = {"int": int, "bool": "True".__eq__, "str": str}
     return [ways[kind](label_name(label)) for label in labels]
 
+# %% ../../nbs/foundations/07_texts.ipynb #c7be0c4d
+def require_among(
+    labels, # perhaps one that is none of the classes
+    names, # of the classes
+    where:str, # for the message
+):
+    "An `InputError` for a label that is none of the classes"
+    plain = np.asarray(names, dtype=object).tolist()
+    for label in np.asarray(labels, dtype=object).tolist():
+        if label not in plain:
+            known = ", ".join(map(repr, plain))
+            raise InputError(f"{where}: the label {label!r} is none of its classes ({known}).")
+
 # %% ../../nbs/foundations/07_texts.ipynb #b5ba90fb
 def sorted_labels(
     labels, # repeated as they occur
