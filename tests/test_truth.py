@@ -153,7 +153,7 @@ def test_comparison_is_antisymmetric_and_exact(seed):
 SHARES = np.array([0.135, 0.12, 0.33, 0.08, 0.29, 0.045])
 
 
-@pytest.mark.parametrize("n, wrong, least", [(100, 0.25, 0.87), (360, 0.25, 0.92), (100, 0.01, 0.92)])
+@pytest.mark.parametrize("n, wrong, least", [(100, 0.25, 0.93), (360, 0.25, 0.92), (100, 0.01, 0.92)])
 def test_intervals_cover_the_truth_at_their_rate(n, wrong, least):
     "Splits drawn from a known table of (true, predicted): how often is its truth in the interval?"
     rng = np.random.default_rng(7)
@@ -168,7 +168,8 @@ def test_intervals_cover_the_truth_at_their_rate(n, wrong, least):
     assert 0.92 <= held["accuracy"] / 300 and 0.92 <= held["weighted_f1"] / 300, held
     assert least <= held["macro_f1"] / 300, held
     if wrong > 0.1:
-        assert max(held.values()) / 300 <= 0.985, held
+        assert max(held["accuracy"], held["weighted_f1"]) / 300 <= 0.985, held
+        assert held["macro_f1"] / 300 <= (0.995 if n == 100 else 0.985), held  # rare classes: on the safe side
 
 
 @pytest.mark.parametrize("n", [30, 100, 300])
@@ -248,7 +249,7 @@ def test_the_ledger_refuses_what_does_not_fit():
         Answers("a", "test", ["x", "y"], ["joy"], [[1.0]], ["joy"])
     assert ledger_row(Answers("a", "test", ["x"], ["joy"], [[0.9, 0.1]], ["joy", "love"]))[
         "log_loss_interval"
-    ] == [0, 34.538776]
+    ] == pytest.approx([0.021762, 27.426578])
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
