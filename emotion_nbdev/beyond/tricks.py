@@ -359,7 +359,8 @@ def choose_tricks(
         usual = {one.name for _, one in all_tricks()}
         added = [(kind, one) for kind, one in chosen if one.name not in usual]
         chosen = named_tricks(chosen, names, approach)
-        chosen += [pair for pair in added if pair not in chosen]
+        if not any(pair in chosen for pair in added):  # a checkpoint is given to be tried
+            chosen += added
     needed = {(kind, one.name) for kind, one in chosen}
     for _, one in chosen:
         needed |= set(one.members)
