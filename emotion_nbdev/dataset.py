@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['EMOTIONS', 'find_datasets', 'to_frame', 'class_names', 'to_dataset', 'text_key', 'held_out_rows', 'hold_out',
-           'TextFolds', 'from_tables', 'load_files', 'load_folder', 'load_hub', 'subsample', 'load_data',
+__all__ = ['EMOTIONS', 'find_datasets', 'to_frame', 'class_names', 'to_dataset', 'text_key', 'smallest_class', 'held_out_rows',
+           'hold_out', 'TextFolds', 'from_tables', 'load_files', 'load_folder', 'load_hub', 'subsample', 'load_data',
            'class_distribution', 'plot_class_distribution', 'words_per_message', 'plot_words_per_message',
            'repeated_texts']
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['mean_state', 'last_state', 'pool', 'reads_left_to_right', 'choose_pooling', 'accepted_columns', 'some_rows',
-           'encoder_batches', 'encoder_vectors', 'ExtractorSettings', 'load_encoder', 'kept_vectors',
-           'FeatureExtractor']
+           'encoder_batches', 'encoder_vectors', 'ExtractorSettings', 'loading', 'require_weights', 'load_encoder',
+           'kept_vectors', 'FeatureExtractor']
 
 # %% ../nbs/03_features.ipynb #3fc2a339
 import inspect

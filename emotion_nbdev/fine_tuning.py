@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['LOGGED', 'LEARNED_FROM', 'usual_epochs', 'schedule_arguments', 'keeping_arguments', 'device_arguments',
-           'training_arguments', 'validation_metrics', 'training_history', 'label_settings', 'load_with_head',
-           'encode_for', 'training_rows', 'make_trainer', 'last_layer', 'head_inputs', 'start_head', 'put_into',
-           'lighten', 'train', 'FineTuningSettings', 'class_probabilities', 'FineTunedClassifier', 'training_key',
-           'recall', 'fit_or_recall']
+           'training_arguments', 'validation_metrics', 'training_history', 'progress_callback', 'label_settings',
+           'load_with_head', 'encode_for', 'training_rows', 'training_callbacks', 'loss_of_batch', 'make_trainer',
+           'last_layer', 'head_inputs', 'start_head', 'put_into', 'lighten', 'train', 'FineTuningSettings',
+           'class_probabilities', 'require_labels', 'require_possible', 'require_own_name', 'require_known', 'names_of',
+           'new_model', 'require_trained_head', 'record_of', 'trained_names', 'loss_name', 'recorded_settings',
+           'settings_in_force', 'library_versions', 'training_record', 'FineTunedClassifier', 'training_key', 'recall',
+           'fit_or_recall']
 
 # %% ../nbs/07_fine_tuning.ipynb #9beaf330
 import hashlib
