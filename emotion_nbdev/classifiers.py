@@ -23,7 +23,7 @@ from .foundations.texts import as_messages, as_texts, TextClassifierMixin
 
 # %% ../nbs/06_classifiers.ipynb #47ebb4ae
 class TextDoor(TextClassifierMixin):
-    "Before a scikit-learn classifier that takes texts: what is none is refused"
+    "Checks texts and labels before they reach a scikit-learn classifier"
     def fit(self, texts, labels, **more):
         "Train; `more` goes to the classifier behind"
         return super().fit(*as_messages(texts, labels), **more)

@@ -28,7 +28,8 @@ from site_pages import (
 
 from pages import book
 from pages.box import add_box
-from pages.filters import home, slug, wrap_signature
+from pages.cells import parts
+from pages.filters import by_definition, home, slug, unbroken, wrap_signature
 
 BAD = """<html><head><title></title><script src="https://cdn.example/require.js"></script>
 <style>@import "//fonts.example/a.css"</style></head>
@@ -264,6 +265,43 @@ def test_signatures_are_broken_where_the_page_ends():
     assert max(map(len, shown.splitlines())) <= 82
     assert shown.count("word") == 40
     assert wrap_signature(line) == line  # outside of code nothing is broken
+
+
+def test_definitions_stand_in_their_order_and_are_shown_once():
+    code = "A = 1\n\ndef one(): pass\n\ndef _own(): pass\n\n@cache\nclass Two: pass\n\nB = 2\n"
+    first, second = by_definition(code)
+    assert first == "A = 1\n\ndef one(): pass"
+    assert second == "def _own(): pass\n\n@cache\nclass Two: pass\n\nB = 2"
+    assert by_definition("def _own(): pass") == ["def _own(): pass"]
+    for fn in book.notebooks():
+        stored = [cell for cell in book.cells(fn) if re.match(r"#\| exports?\n", cell["source"]) and "#| hide" not in cell["source"]]
+        named = [name.lower() for cell in stored for name in re.findall(r"^(?:async )?(?:def|class) ([^_\W]\w*)", cell["source"], flags=re.M)]
+        soup = pages()[book.address(fn)]
+        headings = [tag["id"] for tag in soup.find_all("h3") if tag.get("id") in named]
+        assert [name for name in dict.fromkeys(named) if name in headings] == headings, fn
+        shown = [cell for cell in stored if cell["source"].startswith("#| exports")]
+        text = "\n".join(tag.get_text() for tag in soup.find_all("pre"))
+        once = [name for cell in shown for name in re.findall(r"^def [^_\W]\w*\(", cell["source"], flags=re.M)]
+        assert [name for name in once if len(re.findall(rf"^{re.escape(name)}", text, flags=re.M)) != 1] == [], fn
+
+
+def test_a_number_and_its_percent_stay_together_on_pages_only():
+    assert unbroken("95 % of `95 %` and %") == "95\N{NO-BREAK SPACE}% of `95 %` and %"
+    assert "95\N{NO-BREAK SPACE}%" in (built() / "index.html").read_text(encoding="utf-8")
+    for name in (built() / "index.html.md", built() / "assets" / "index.js", ROOT / "README.md"):
+        text = name.read_text(encoding="utf-8")
+        assert "95 %" in text and "\N{NO-BREAK SPACE}%" not in text, name
+
+
+@pytest.mark.parametrize(
+    ("said", "wraps"), [("a long sentence, " * 9, True), ("one  two\n 1    2", False), ("╭─ Options ─╮", False)]
+)
+def test_sentences_may_be_broken_on_a_phone_and_columns_not(said, wraps):
+    from execnb.nbio import mk_cell
+
+    cell = mk_cell("print(said)")
+    cell.outputs = [{"output_type": "stream", "name": "stdout", "text": said}]
+    assert ('"output sentences"' in "".join(parts(cell, {}))) == wraps
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def _twin(markdown: str) -> str:
         r"](\1\2.html.md",
         markdown,
     )
+    markdown = markdown.replace("\N{NO-BREAK SPACE}%", " %")
     return re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n"
 
 

@@ -13,6 +13,7 @@ _option = re.compile(r"^#\| *([\w-]+): *(.*)$", flags=re.M)
 _directive = re.compile(r"^#\|.*\n?", flags=re.M)
 _style = re.compile(r"<style scoped>.*?</style>", flags=re.S)
 _escape = re.compile(r"\x1B(?:[@-Z\\-_]|\[[0-?]*[ -/]*[@-~])")
+_columns = re.compile(r"\S {2,}\S|^ +\S|[─-╿]", flags=re.M)  # what a broken line would spoil
 BEST = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/plain")
 
 
@@ -39,7 +40,8 @@ def _png_width(data: bytes, metadata: dict) -> int:
 def _image(output, alt: str) -> str:
     data = _text(output["data"]["image/png"]).replace("\n", "")
     width = _png_width(base64.b64decode(data), output.get("metadata", {}))
-    return f'<img src="data:image/png;base64,{data}" width="{width}" alt="{escape(alt)}">'
+    mark = ' class="wide"' if width >= prose.WIDE else ""
+    return f'<img src="data:image/png;base64,{data}" width="{width}" alt="{escape(alt)}"{mark}>'
 
 
 def _kind(output) -> str:
@@ -63,6 +65,7 @@ def _output(output, chosen: dict, figures: dict, cell: str) -> str:
         return _text(output["data"][kind])
     if kind == "text/plain":
         name = " error" if output.get("name") == "stderr" else ""
+        name += "" if _columns.search(_plain(output)) else " sentences"
         said = escape(_plain(output).rstrip())
         html = f'<pre class="output{name}" data-cell="{cell}"><code>{said}</code></pre>'
         return prose.raw(html)

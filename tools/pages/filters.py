@@ -2,13 +2,15 @@
 
 import ast
 import re
+from copy import deepcopy
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 
 from nbdev.config import get_config
 from nbdev.process import Processor
-from nbdev.processors import FilterDefaults, add_links
+from nbdev.processors import FilterDefaults, add_links, add_show_docs
 
 from pages import book
 
@@ -16,6 +18,10 @@ WIDTH = 82  # characters of a line of code on a page
 _ticked = re.compile(r"(?<![\[`])`([^`]+?)(\(\))?`(?!\]\(|`)")
 _option = re.compile(r"^#\| *(\w+)", flags=re.M)
 _heading = re.compile(r"^#+ +(.+?) *$", flags=re.M)
+_percent = re.compile(r"(?<=\d) (?=%)")
+_caption = re.compile(r"^#\| *fig-cap:.*$", flags=re.M)
+_below = re.compile(r"(?<=\n)(### [^\n]+\n).*", flags=re.S)
+DEFINITIONS = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
 
 
 def slug(heading: str) -> str:
@@ -25,17 +31,16 @@ def slug(heading: str) -> str:
     return re.sub(r"^[\W\d_]+", "", re.sub(r"\s+", "-", text.strip())) or "section"
 
 
+def _is_public(node: ast.stmt) -> bool:
+    return isinstance(node, DEFINITIONS) and not node.name.startswith("_")
+
+
 def _documented(cell: dict) -> list[str]:
     "The functions and classes of a cell that nbdev gives a heading of their own"
     options = set(_option.findall(cell["source"]))
     if cell["cell_type"] != "code" or "hide" in options or not options & {"export", "exports"}:
         return []
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return [
-        node.name
-        for node in ast.parse(cell["source"]).body
-        if isinstance(node, kinds) and not node.name.startswith("_")
-    ]
+    return [node.name for node in ast.parse(cell["source"]).body if _is_public(node)]
 
 
 def _commands() -> Path:
@@ -115,8 +120,26 @@ def link_prose(text: str, link) -> str:
         if line.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
         elif not fenced and not line.startswith(("    ", "#")):
-            lines[number] = link_line(line, link)
+            lines[number] = unbroken(link_line(line, link))
     return "\n".join(lines)
+
+
+def unbroken(line: str) -> str:
+    "A line of prose in which a number and its % stay together, except in code"
+    parts = line.split("`")
+    parts[::2] = [_percent.sub("\N{NO-BREAK SPACE}", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def by_definition(code: str) -> list[str]:
+    "A cell's code in pieces, each with one public definition and what stands before it"
+    lines = code.splitlines(True)
+    ends = [node.end_lineno for node in ast.parse(code).body if _is_public(node)]
+    starts = [0, *ends[:-1]]
+    return [
+        "".join(lines[start:end]).strip("\n")
+        for start, end in zip(starts, [*ends[:-1], len(lines)])
+    ]
 
 
 def _wrap_code(code: str) -> list[str]:
@@ -155,6 +178,46 @@ def wrap_signature(text: str) -> str:
     return "\n".join(lines)
 
 
+class OnePiece(Processor):
+    "Cells that show their source, cut so that each definition stands below its own heading"
+
+    def begin(self):
+        cells = []
+        for cell in self.nb.cells:
+            pieces = []
+            if cell.cell_type == "code" and "exports" in cell.directives_:
+                pieces = by_definition(cell.source)
+            if len(pieces) < 2:
+                cells.append(cell)
+                continue
+            for number, piece in enumerate(pieces):
+                part = deepcopy(cell)
+                part.id = f"{cell.id}-{number}" if number else cell.id
+                part.set_source(piece)
+                part.outputs = []
+                cells.append(part)
+            cells[-1].outputs = cell.outputs
+        self.nb.cells = cells
+        for number, cell in enumerate(cells):
+            cell.idx_ = number
+
+
+class InOrder(add_show_docs):
+    "nbdev's documentation of a cell's definitions, in their order; nbdev has the last one first"
+
+    def begin(self):
+        super().begin()
+        cells = []
+        for told, run in groupby(self.nb.cells, lambda cell: bool(getattr(cell, "has_sd", False))):
+            run = list(run)
+            if told:
+                run.reverse()
+                for cell in run:  # of a shown source only the heading: it says the rest itself
+                    cell.heading_only_ = "exports" in cells[-1].directives_
+            cells += run
+        self.nb.cells = cells
+
+
 class LinkNames(Processor):
     "In place of nbdev's `add_links`: links to notebooks, which both ways of building resolve"
 
@@ -172,16 +235,20 @@ class LinkNames(Processor):
     def cell(self, cell):
         if cell.cell_type == "markdown":
             cell.source = link_prose(cell.source, self._link)
+        else:
+            cell.source = _caption.sub(lambda match: unbroken(match[0]), cell.source)
         for output in cell.get("outputs", []):
             shown = output.get("data", {}).get("text/markdown")
             if shown:
-                output["data"]["text/markdown"] = link_prose(
-                    wrap_signature("".join(shown)), self._link
-                ).splitlines(True)
+                said = wrap_signature("".join(shown))
+                if getattr(cell, "heading_only_", False):
+                    said = _below.sub(r"\1", said)
+                output["data"]["text/markdown"] = link_prose(said, self._link).splitlines(True)
 
 
 class Filter(FilterDefaults):
-    "nbdev's processors, with our links"
+    "nbdev's processors, with our links and our order"
 
     def base_procs(self):
-        return [LinkNames if proc is add_links else proc for proc in super().base_procs()]
+        ours = {add_links: [LinkNames], add_show_docs: [OnePiece, InOrder]}
+        return [own for proc in super().base_procs() for own in ours.get(proc, [proc])]

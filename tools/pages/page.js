@@ -79,6 +79,6 @@ for (const code of document.querySelectorAll("pre.code")) {
   code.append(button);
 }
 // What scrolls inside its own box can be reached with the keyboard.
-for (const wide of document.querySelectorAll("pre.output, .table, div.output")) {
+for (const wide of document.querySelectorAll("pre.output, .table, div.output, .figure")) {
   if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
 }

@@ -17,7 +17,9 @@ from pages import book, citations
 from pages.filters import slug
 
 RAW = "~~~~~~~~~~{=html}"  # fences HTML inside Markdown, as Pandoc does
+WIDE = 576  # pixels: a picture of this width keeps its 36rem on a phone, and scrolls
 _attribute = re.compile(r'([\w-]+)="([^"]*)"')
+_view = re.compile(r'viewBox="\S+ \S+ (\S+) ')
 _class = re.compile(r"\.([\w-]+)")
 _identifier = re.compile(r"#([\w-]+)")
 _heading_id = re.compile(r"\s*\{#([\w-]+)[^}]*\}\s*$")
@@ -203,12 +205,21 @@ class Prose:
             return href
         return book.relative(book.address(target) + mark + anchor, self.page)
 
+    def _drawn_width(self, src: str) -> float:
+        "How wide a drawing in a file is; 0 for other pictures"
+        file = self.folder / src
+        if file.suffix != ".svg" or not file.is_file():
+            return 0
+        found = _view.search(file.read_text(encoding="utf-8"))
+        return float(found[1]) if found else 0
+
     def _image(self, token: Token) -> Token:
         "A picture that has a caption is a figure"
         caption = self.reader.renderer.renderInlineAsText(token.children, self.reader.options, {})
         alt, label = token.attrGet("fig-alt") or caption, token.attrGet("id")
         width = f' width="{token.attrGet("width")}"' if token.attrGet("width") else ""
-        image = f'<img src="{escape(token.attrGet("src"))}" alt="{escape(alt)}"{width}>'
+        mark = ' class="wide"' if self._drawn_width(token.attrGet("src")) >= WIDE else ""
+        image = f'<img src="{escape(token.attrGet("src"))}" alt="{escape(alt)}"{width}{mark}>'
         return Token(
             "html_inline",
             "",
