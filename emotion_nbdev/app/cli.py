@@ -819,7 +819,8 @@ def _predict(
         on_screen = sys.stdout and sys.stdout.isatty()
         if not output: return label_stream(
             classifier, input, _Visible() if on_screen else sys.stdout, text_column, names)
-        answered_by = (f"{model_digest(model, revision)} {dtype or 'as saved'} "
+        engine = type(classifier.classifier).__name__
+        answered_by = (f"{model_digest(model, revision)} {engine} {dtype or 'as saved'} "
                        f"{classifier.at_least} {classifier.limit}")
         labelled, rejected = label_file(
             classifier, input, output, text_column, answered_by, names)

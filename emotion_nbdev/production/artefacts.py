@@ -9,7 +9,7 @@ __all__ = ['FORMAT', 'LINEAR', 'PIECED', 'MESSAGES', 'PROBES', 'LONGEST_RUN', 'P
            'overlap', 'check_split', 'Inspection', 'inspect_model']
 
 # %% ../../nbs/production/01_artefacts.ipynb #e5fb7315
-import json, shutil
+import hashlib, json, shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from ..foundations.graph_files import GRAPH, graph_dangers
 from emotion_nbdev.foundations.texts import (
     as_texts, label_name, public_name, sorted_labels, TextClassifierMixin, typed_labels,
 )
-from .graphs import load_classifier, weights_digest
+from .graphs import load_classifier
 from .trust import with_trust, write_trust
 
 # %% ../../nbs/production/01_artefacts.ipynb #638c8ff3
@@ -325,7 +325,6 @@ MESSAGES = "message_digests.json"  # stays on this machine, see push
 
 def _digests(texts):
     "12 hexadecimal digits for each text, capitals and blanks aside"
-    import hashlib
     import pandas as pd
     from emotion_nbdev.dataset import text_key
     keys = text_key(pd.Series(list(texts), dtype=object))
@@ -685,8 +684,13 @@ def model_digest(
     name, # a folder, or a name on the Hub
     revision:str=None, # branch, tag or commit on the Hub
 ) -> str: # hexadecimal
-    "What tells a saved model from others: the sum of its weights"
-    return weights_digest(model_folder(name, revision))
+    "What tells a saved model from others: the sum of all that loading may read"
+    folder, digest = model_folder(name, revision), hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and _is_read(path.name):
+            with open(path, "rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 # %% ../../nbs/production/01_artefacts.ipynb #f02c3d67
 def overlap(

@@ -44,6 +44,11 @@ def _uncounted(folder, texts):
     words = [words_of(text) for text in texts]
     return [sum(word not in known for word in row) / max(1, len(row)) for row in words]
 
+# %% ../../nbs/production/11_drift.ipynb #4be8215b
+def rounded(table):
+    "In four digits, so that what is written down and read again is the same"
+    return table.astype(float).round(4)
+
 # %% ../../nbs/production/11_drift.ipynb #4be8215c
 def signals(
     folder, # of the saved model
@@ -61,7 +66,7 @@ def signals(
     })
     names = [f"p_{label_name(one)}" for one in classes]
     shares = pd.DataFrame(probabilities, columns=names)
-    return pd.concat([table, shares], axis=1)
+    return rounded(pd.concat([table, shares], axis=1))
 
 # %% ../../nbs/production/11_drift.ipynb #f4d36324
 REFERENCE = "reference.json"
@@ -74,7 +79,7 @@ def remember(
     "Write what `compare_messages` needs: numbers, and no word of any message"
     table = signals(folder, given.texts, given.probabilities, given.classes)
     table = table[~pd.Series(given.texts).duplicated()]
-    table = table.sample(min(REMEMBERED, len(table)), random_state=0).round(4)
+    table = table.sample(min(REMEMBERED, len(table)), random_state=0)
     content = json.dumps(dict(
         format=1, split=given.split, n=len(given.texts),
         signals=table.to_dict("list")))
@@ -92,7 +97,7 @@ def recalled(
             f"{name} remembers nothing to compare with: it was saved by an older version or by"
             " another program. Train it again.")
     try:
-        table = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["signals"])
+        table = rounded(pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["signals"]))
         if len(table) and np.isfinite(table.to_numpy(dtype=float)).all():
             return table
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -497,7 +497,8 @@ MODEL_FILES = (  # at the top of a repository: what a saved model may consist of
     "flax_model*.msgpack", "training_args.bin", "model.onnx", "model.onnx[._]data",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.*",
     "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model",
-    "spiece.model", "sentencepiece*.model", "bpe.codes", *DIGESTS)
+    "spiece.model", "sentencepiece*.model", "bpe.codes", "trust.json", "reference.json",
+    "confusion_matrix.png", *DIGESTS)
 
 def is_of_a_model(
     name:str, # of a file in a repository

@@ -1,0 +1,93 @@
+"Saved models, their promises, the endpoint and the Hub: what was wrong, or lost, without a word once."
+import json, os, shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROWS
+from emotion_nbdev.app.ladder import make_classifier
+from emotion_nbdev.classifiers import TfidfClassifier
+from emotion_nbdev.evaluation import answers
+from emotion_nbdev.foundations.core import InputError
+from emotion_nbdev.production.artefacts import inspect_model, load, save
+
+TEXTS = [f"{text} on day {number}" for number in range(20) for texts in ROWS.values() for text in texts]
+LABELS = [label for number in range(20) for label, texts in ROWS.items() for _ in texts]
+FRAME = pd.DataFrame({"text": TEXTS, "label": LABELS})
+
+
+def saved(folder, approach="tfidf", **options):
+    "A quick model in a folder, and itself"
+    classifier = make_classifier(approach, None).fit(TEXTS, np.array(LABELS))
+    save(classifier, folder, **options)
+    return classifier
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_checkpoint, tmp_path_factory):
+    "A fine-tuned model in a folder, to be copied"
+    folder = tmp_path_factory.mktemp("tuned")/"model"
+    classifier = make_classifier("fine-tuned", tiny_checkpoint, list(ROWS)).set_params(epochs=1)
+    save(classifier.fit(TEXTS[:36], np.array(LABELS[:36])), folder)
+    return folder
+
+
+@pytest.mark.parametrize("approach", ("majority", "tfidf"))
+def test_a_model_finds_no_drift_in_its_own_messages(approach, tmp_path):
+    from emotion_nbdev.production.drift import compare_messages, remember
+    classifier = saved(tmp_path/"model", approach)
+    remember(tmp_path/"model", answers("x", classifier, "validation", FRAME))
+    same = compare_messages(tmp_path/"model", TEXTS)
+    assert same.p_value > .1 and np.allclose(same.table["remembered"], same.table["new"])
+
+
+def test_what_a_model_promises_goes_with_it():
+    from emotion_nbdev.production.push import is_of_a_model
+    assert all(map(is_of_a_model, ("trust.json", "reference.json", "confusion_matrix.png")))
+
+
+class Dies:
+    "A classifier that is killed in its second part"
+    def __init__(self, classifier): self.classifier, self.classes_, self.left = classifier, classifier.classes_, 1
+
+    def predict_proba(self, texts):
+        if not self.left: raise KeyboardInterrupt
+        self.left -= 1
+        return self.classifier.predict_proba(texts)
+
+
+def test_a_labelling_of_a_folder_notices_changes_inside(tmp_path, monkeypatch):
+    from emotion_nbdev.production.batches import label_file
+    monkeypatch.setattr("emotion_nbdev.production.batches.RECORDS_PER_PART", 3)
+    classifier = saved(tmp_path/"model")
+    for label, texts in ROWS.items():
+        (tmp_path/"rows"/label).mkdir(parents=True)
+        for number, text in enumerate(texts): (tmp_path/"rows"/label/f"{number}.txt").write_text(text)
+    for output in ("a.csv", "rows/b.csv"):
+        with pytest.raises(KeyboardInterrupt): label_file(Dies(classifier), tmp_path/"rows", tmp_path/output)
+    assert label_file(classifier, tmp_path/"rows", tmp_path/"rows"/"b.csv") == (9, 0)
+    (tmp_path/"rows"/"anger"/"0.txt").write_text("another word")
+    with pytest.raises(InputError, match="another labelling"): label_file(classifier, tmp_path/"rows", tmp_path/"a.csv")
+
+
+def test_a_labelling_goes_on_with_the_engine_that_began_it(tuned, tmp_path, command, monkeypatch):
+    from emotion_nbdev.production.artefacts import model_digest
+    from emotion_nbdev.production.graphs import export_onnx
+    shutil.copytree(tuned, tmp_path/"model")
+    before = model_digest(tmp_path/"model")
+    FRAME.to_csv("new.csv", index=False)
+    monkeypatch.setattr("emotion_nbdev.production.batches.RECORDS_PER_PART", 100)
+    arguments = "predict", "--model", "model", "--input", "new.csv", "--output", "out.csv"
+    monkeypatch.setattr("emotion_nbdev.production.artefacts.load", lambda *given: with_trust(Dies(load(*given))))
+    def with_trust(classifier):
+        classifier.trust_ = None
+        return classifier
+    assert command(*arguments).exit_code
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("emotion_nbdev.production.batches.RECORDS_PER_PART", 100)
+    export_onnx("model", TEXTS, LABELS)
+    assert model_digest("model") != before
+    assert "another labelling" in command(*arguments).stderr
