@@ -91,3 +91,32 @@ def test_a_labelling_goes_on_with_the_engine_that_began_it(tuned, tmp_path, comm
     export_onnx("model", TEXTS, LABELS)
     assert model_digest("model") != before
     assert "another labelling" in command(*arguments).stderr
+
+
+def test_all_that_is_not_known_to_be_data_is_named(tmp_path, command):
+    saved(tmp_path/"model")
+    (tmp_path/"model"/"README.md").write_text("---\nlicense: mit\n---\n")
+    (tmp_path/"model"/"LICENSE").write_text("x")
+    shutil.copy(tmp_path/"model"/"training.json", tmp_path/"model"/"notes.csv.gz")
+    assert command("inspect", "model").stdout.splitlines()[-1] == "nothing in it could execute"
+    pickles = {"weights.PKL", "model.PT", "w.npy", "w.pkl.gz", "m.keras"}
+    programs = {"evil.PY", "run.exe", "evil.pyc", "e.pyd", "r.bat", "r.ps1", "l.dylib", "h.js", "a.jar", "Makefile", "sub/start"}
+    (tmp_path/"model"/"sub").mkdir()
+    (tmp_path/"model"/".git").mkdir()
+    for name in (*pickles, *programs, "read.txt", "marked.txt", ".git/HEAD"): (tmp_path/"model"/name).write_text("x")
+    (tmp_path/"model"/"read.txt").write_text("#!/bin/sh")
+    (tmp_path/"model"/"marked.txt").chmod(0o755)
+    found = dict(inspect_model(tmp_path/"model").ignored)
+    assert set(found) == pickles | programs | {"read.txt", "marked.txt", ".git"}
+    assert all("pickle" in found[name] for name in pickles)
+    assert command("inspect", "model").stdout.splitlines()[-1].startswith("loading it here executes nothing")
+
+
+def test_a_push_knows_the_same_files(tmp_path):
+    from emotion_nbdev.production.push import plan_push
+    saved(tmp_path/"model")
+    (tmp_path/"model"/"README.md").write_text("---\nlicense: mit\n---\n")
+    (tmp_path/"model"/"handler.PY").write_text("x")
+    assert "could execute something: handler.PY" in str(plan_push(tmp_path/"model", "casey/moods"))
+    (tmp_path/"model"/"w.PKL.gz").write_text("x")
+    with pytest.raises(InputError, match="pickled code"): plan_push(tmp_path/"model", "casey/moods")

@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from emotion_nbdev.foundations.checkpoints import (
-    dangers, given_folder, PICKLES,
+    dangers, file_danger, given_folder,
 )
 from ..foundations.core import InputError, log
 from ..foundations.graph_files import graph_dangers
@@ -111,6 +111,10 @@ def remarks(
     words = [file.name for file in plan.files if file.name in WORDS]
     if words:
         found.append(f"holds words of the training messages: {', '.join(words)}")
+    feared = [] if plan.space else [
+        file.name for file in plan.files if file_danger(file.name)]
+    if feared:
+        found.append(f"not known to be data, could execute something: {', '.join(feared)}")
     if plan.kept_back:
         names = ", ".join(plan.kept_back)
         found.append(f"not uploaded, since it holds sums of the training messages: {names}")
@@ -153,7 +157,7 @@ def refuse_odd_files(
     if not path.is_file():
         raise InputError(
             f"{path} is no plain file. Remove it, or put the model into a folder of its own.")
-    if path.suffix.lower() in PICKLES:
+    if "pickle" in file_danger(path.name):
         raise InputError(
             f"{path}: files ending in {path.suffix} may hold pickled code and are not uploaded. "
             "Remove it; the weights belong into a .safetensors file.")
