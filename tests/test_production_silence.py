@@ -120,3 +120,14 @@ def test_a_push_knows_the_same_files(tmp_path):
     assert "could execute something: handler.PY" in str(plan_push(tmp_path/"model", "casey/moods"))
     (tmp_path/"model"/"w.PKL.gz").write_text("x")
     with pytest.raises(InputError, match="pickled code"): plan_push(tmp_path/"model", "casey/moods")
+
+
+def test_a_graph_is_examined_on_enough(tuned, tmp_path):
+    from emotion_nbdev.production.graphs import Agreement, export_onnx, Refused
+    shutil.copytree(tuned, tmp_path/"model")
+    with pytest.raises(Refused, match="this examination has 5, and it has none of joy, sadness"): export_onnx(tmp_path/"model", TEXTS[:1] * 5, LABELS[:1] * 5, int8=True)
+    assert not (tmp_path/"model"/"model.onnx").exists()
+    assert Agreement(360, 357 / 360, "joy", .02, .1).accepted(int8=True) and not Agreement(99, 1., "joy", 0., 0.).accepted(int8=True)
+    assert Agreement(5, 1., "joy", 0., 0.).accepted()
+    for texts, labels in (([], []), (TEXTS, LABELS[:3])):
+        with pytest.raises(InputError, match="are no examination"): export_onnx(tmp_path/"model", texts, labels)
