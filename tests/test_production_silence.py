@@ -131,3 +131,27 @@ def test_a_graph_is_examined_on_enough(tuned, tmp_path):
     assert Agreement(5, 1., "joy", 0., 0.).accepted()
     for texts, labels in (([], []), (TEXTS, LABELS[:3])):
         with pytest.raises(InputError, match="are no examination"): export_onnx(tmp_path/"model", texts, labels)
+
+
+@pytest.fixture
+def hub(waits, tmp_path):
+    "A Hub for the client of this process, with the token of somebody who may write"
+    from hub_server import HubServer
+    with HubServer() as server: yield server.attach(tmp_path/"cache")
+
+
+@pytest.mark.parametrize("code", ["load(model)", 'pipeline("text-classification", model=model)'])
+def test_a_card_is_as_it_was_after_a_failed_push_and_loads_the_branch_that_was_pushed(code, hub, tmp_path, command):
+    from hub_server import Fault
+    saved(tmp_path/"model")
+    card = tmp_path/"model"/"README.md"
+    card.write_text(f'---\nlicense: mit\n---\n```python\nmodel = "model"\nclassifier = {code}\n```\n')
+    before = card.read_bytes()
+    hub.faults = [Fault("commit", 403)]
+    failed = command("push", "model", "casey/moods", "--yes")
+    assert failed.exit_code == 1 and "the folder is as it was" in failed.stderr and card.read_bytes() == before
+    hub.faults = []
+    for revision in ("v2", "v3"): assert command("push", "model", "casey/moods", "--yes", "--revision", revision).exit_code == 0
+    assert f'model = "casey/moods"\nclassifier = {code[:-1]}, revision="v3")\n' in card.read_text()
+    assert command("push", "model", "casey/moods", "--yes").exit_code == 0
+    assert f'model = "casey/moods"\nclassifier = {code}\n' in card.read_text()

@@ -7,7 +7,7 @@ __all__ = ['app', 'main']
 
 # %% ../../nbs/app/03_cli.ipynb #911a3086
 import errno, json, logging, os, re, shutil, signal, sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -1407,7 +1407,7 @@ def _push(
 ):
     "Upload a saved model, or a page, to the Hub in one commit, read it back, print its address."
     with _manners():
-        from emotion_nbdev.production.card import address_card
+        from emotion_nbdev.production.card import addressed_card
         from emotion_nbdev.production.push import check_access, plan_push
         from emotion_nbdev.production.push import push as upload
         plan = plan_push(model, name, revision, private, create_pr, space)
@@ -1416,9 +1416,10 @@ def _push(
         _say(str(target), err=True)
         if dry_run: return
         if not (yes or typer.confirm("Upload?", err=True)): raise typer.Exit(1)
-        if not space: address_card(model, name)
-        plan = plan_push(model, name, revision, private, create_pr, space)
-        _say(upload(plan, model, target))
+        with nullcontext() if space else addressed_card(model, name, revision):
+            plan = plan_push(model, name, revision, private, create_pr, space)
+            address = upload(plan, model, target)
+        _say(address)
 
 # %% ../../nbs/app/03_cli.ipynb #078b891b
 _EXAMPLES["cache"] = "Examples:\n\nemotion-nbdev cache\n\nemotion-nbdev cache --clear"
