@@ -155,3 +155,37 @@ def test_a_card_is_as_it_was_after_a_failed_push_and_loads_the_branch_that_was_p
     assert f'model = "casey/moods"\nclassifier = {code[:-1]}, revision="v3")\n' in card.read_text()
     assert command("push", "model", "casey/moods", "--yes").exit_code == 0
     assert f'model = "casey/moods"\nclassifier = {code}\n' in card.read_text()
+
+
+def test_a_promise_holds_for_the_threshold_that_is_written_down():
+    from emotion_nbdev.evaluation import Answers, wilson_interval
+    from emotion_nbdev.production.trust import make_trust
+    class Silent:
+        classes_ = np.array(["a", "b"])
+    sure = np.concatenate([np.full(40, .90008), np.full(30, .90003), np.linspace(.6, .9, 30)])  # the second are wrong
+    right = np.repeat(["a", "b"], [40, 60])
+    trust, scaled = make_trust(Silent(), Answers("x", "validation", [str(number) for number in range(100)], right, np.stack([sure, 1 - sure], 1), ["a", "b"]), .75)
+    assert trust.threshold is None or wilson_interval(trust.right, trust.answered)[0] >= .75
+    better = np.concatenate([np.full(40, .9502), np.full(30, .90003), np.linspace(.6, .9, 30)])
+    trust, _ = make_trust(Silent(), Answers("x", "validation", [str(number) for number in range(100)], right, np.stack([better, 1 - better], 1), ["a", "b"]), .75)
+    assert (trust.threshold, trust.answered, trust.right) == (.9502, 40, 40)
+
+
+def test_figures_of_a_promise_are_not_rounded_to_false_ones():
+    from emotion_nbdev.app.report import no_promise
+    from emotion_nbdev.production.calibration import Abstention
+    from emotion_nbdev.production.page import about
+    from emotion_nbdev.production.trust import Trust
+    none = Trust(1., .999, None, "validation", 360, 0, 0, {})
+    assert "promises 99.9% right answers" in str(none) and "right on 99.9% of" in no_promise(360, .999) and no_promise(360, 1.)
+    some = Trust(1., .555, .9968, "validation", 3600, 3599, 3599, {}, dict(split="test", n=3600, answered=3599, right=3598))
+    assert str(some).startswith("at 0.9968 or more it answers over 99% of the messages of validation; promised 0.555, on test over 0.999 [")
+    assert str(Abstention(.99999, "test", 1000, 1, 1)).startswith("at 0.9999 or more: 1 of 1,000 messages of test answered (under 1%), 100.0% of them")
+    for threshold, shown in ((.9968, "99.68 %"), (.004, "0.4 %"), (.62, "62 %")): assert f"is below {shown} it" in about({}, [], ["a"], None, threshold)
+
+
+def test_a_card_says_calibrated_only_where_that_was_done(tmp_path, command, csv_file):
+    csv_file("train.csv", {label: [f"{text} {number}" for number in range(9) for text in texts] for label, texts in ROWS.items()})
+    for approach, said in (("majority", "No temperature could be put into its weights"), ("tfidf", "Its probabilities were calibrated on validation.")):
+        assert command("train", "--approach", approach, "--train-file", "train.csv", "--output-dir", approach).exit_code == 0
+        assert said in (tmp_path/approach/"README.md").read_text()

@@ -602,6 +602,7 @@ class _CardMaker:
         training = json.loads((Path(folder)/"training.json").read_text(encoding="utf-8"))
         promise = read_trust(folder, folder)
         training["promise"] = str(promise) if promise else None
+        training["calibrated"] = promise is not None and promise.temperature != 1
         ceiling = data_ceiling(data, COLLECTIONS.get(self.front["dataset"]))
         training["ceiling"] = asdict(ceiling) if ceiling.conflicting else None
         train = to_frame(data["train"])

@@ -395,7 +395,8 @@ def render_card(
         fine_tuned=is_fine_tuned(approach, training), front_matter=front_matter(metadata),
         licence=licence, languages=metadata.get("language", ()),
         base_model=metadata.get("base_model"), dataset=dataset,
-        examples=list(examples), ceiling=ceiling, promise=training.get("promise"), **parts)
+        examples=list(examples), ceiling=ceiling, promise=training.get("promise"),
+        calibrated=training.get("calibrated", True), **parts)
 
 # %% ../../nbs/production/03_card.ipynb #36940c72
 def write_card(

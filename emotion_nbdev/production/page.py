@@ -62,7 +62,7 @@ def about(
     "What visitors should know before they trust an answer"
     sure = ""
     if threshold is not None:
-        sure = (f" Where its highest probability is below {100 * threshold:.0f} %"
+        sure = (f" Where its highest probability is below {100 * threshold:.10g} %"
                 " it says \"not sure\".")
     reads = f" It reads {limit:,} tokens (parts of words) of a message." if limit else ""
     return (
