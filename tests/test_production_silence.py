@@ -189,3 +189,49 @@ def test_a_card_says_calibrated_only_where_that_was_done(tmp_path, command, csv_
     for approach, said in (("majority", "No temperature could be put into its weights"), ("tfidf", "Its probabilities were calibrated on validation.")):
         assert command("train", "--approach", approach, "--train-file", "train.csv", "--output-dir", approach).exit_code == 0
         assert said in (tmp_path/approach/"README.md").read_text()
+
+
+@pytest.fixture
+def client(tmp_path):
+    "What asks the endpoint of a quick model"
+    from starlette.testclient import TestClient
+    from emotion_nbdev.production.endpoint import make_app, ServedModel
+    saved(tmp_path/"model")
+    with TestClient(make_app(ServedModel(tmp_path/"model"))) as client: yield client
+
+
+def test_a_served_folder_has_its_own_name(tmp_path, monkeypatch):
+    from emotion_nbdev.production.endpoint import ServedModel
+    saved(tmp_path/"run"/"model")
+    monkeypatch.chdir(tmp_path/"run"/"model")
+    for model, folder in ((".", "."), ("model/", ".."), ("run/model/", ".."), ("run/model", "."), ("./run/../run/model", ".")):
+        monkeypatch.chdir(folder)
+        assert ServedModel(model).name == "model"
+
+
+def test_a_request_without_its_kind_is_told_so(client):
+    said = client.post("/predict", content=b'{"inputs": "we won"}')
+    assert said.status_code == 422 and "Content-Type: application/json" in said.json()["error"]
+    assert client.post("/predict", json=["we won"]).json()["error"].startswith("body: ")
+
+
+WRONG = {"trust.json": ['{"temperature": 1, "precision": 0.9, "threshold": 0.5, "split": "validation", "n": 9, "answered": 1, "right": 1, "sets": []}', "[]", "null", '{"temperature": 1, "precision": 0.9, "threshold": 0.5, "split": "validation", "n": 9, "answered": 1, "right": 1, "sets": {}, "tested": [1]}'],
+         "metrics.json": ["[1]", "null", "{}", '[{"approach": "fine-tuned"}]', '[{"approach": "tfidf", "split": "test", "n": "9"}]', '[{"approach": "a", "split": "test", "accuracy_interval": 7}]', "[" * 2000],
+         "message_digests.json": ["{", "[]", "null", '{"train": 1}'],
+         "training.json": ['{"format": 2, "data": [1]}', '{"format": 2, "data": {"rows": {"train": "x"}}}', "[" * 2000]}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_json_of_another_shape_is_a_line(name, tmp_path, command):
+    from emotion_nbdev.production.artefacts import overlap, read_record
+    from emotion_nbdev.production.page import read_ledger
+    from emotion_nbdev.production.trust import read_trust
+    saved(tmp_path/"model")
+    read = {"trust.json": read_trust, "metrics.json": read_ledger, "training.json": read_record, "message_digests.json": lambda folder, name: overlap(folder, ["a"])}[name]
+    for content in WRONG[name]:
+        (tmp_path/"model"/name).write_text(content)
+        with pytest.raises(InputError, match="is damaged|is no record") as caught: read(tmp_path/"model", "model")
+        assert "\n" not in str(caught.value)
+    if name == "training.json":
+        (tmp_path/"model"/name).write_text('{"format": 2}')
+        assert "fine-tuned, format 2" in command("inspect", "model").stdout

@@ -924,10 +924,6 @@ def _train(
         _say(f"\nModel: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #8decb4c9
-def _own_name(model):
-    "What a row calls a model: the name of its folder, also where it is given as a dot"
-    return Path(os.path.abspath(model)).name
-
 def _show_evaluation(row):
     "A row of the ledger as two tables: metrics with their intervals, and the classes"
     from emotion_nbdev.evaluation import METRICS
@@ -959,11 +955,12 @@ def _evaluate(
     with _manners():
         from emotion_nbdev.evaluation import answers, ledger_row
         from emotion_nbdev.foundations.sources import clean_table, read_table
+        from emotion_nbdev.foundations.texts import own_name
         from emotion_nbdev.production.artefacts import check_split, load
         rows = clean_table(
             read_table(data, _names(columns)), data, text_column, label_column)
         check_split(model, rows, split, revision)
-        row = ledger_row(answers(_own_name(model), load(model, revision, dtype), split, rows))
+        row = ledger_row(answers(own_name(model), load(model, revision, dtype), split, rows))
         if as_json: return _say(json.dumps([row], ensure_ascii=False, indent=1))
         _say(f"{model} on {split}, n={row['n']:,}, 95 % intervals")
         _show_evaluation(row)

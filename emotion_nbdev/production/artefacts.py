@@ -420,7 +420,7 @@ def read_record(
         return {}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict) or not _is_record(record):
         raise InputError(
@@ -438,7 +438,11 @@ def _is_record(record):
         return False
     if not isinstance(record.get("approach", ""), str) or not isinstance(classes, list):
         return False
-    if not isinstance(record.get("settings") or {}, dict):
+    data = record.get("data") or {}
+    if not isinstance(record.get("settings") or {}, dict) or not isinstance(data, dict):
+        return False
+    rows = data.get("rows") or {}
+    if not isinstance(rows, dict) or not all(isinstance(n, int) for n in rows.values()):
         return False
     names = {str(name) for name in classes if isinstance(name, (str, int, float))}
     return len(names) == len(classes)
@@ -702,9 +706,14 @@ def overlap(
     path = model_folder(name, revision)/MESSAGES
     if not path.is_file():
         return {}
-    known = json.loads(path.read_text(encoding="utf-8"))
     found = np.array(_digests(texts))
-    return {split: np.isin(found, digests) for split, digests in known.items()}
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(digests, list) for digests in known.values()):
+            return {split: np.isin(found, digests) for split, digests in known.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    raise InputError(f"{name}: its {MESSAGES} is damaged. Remove that file, or train it again.")
 
 def check_split(
     name, # of the model, a folder or a name on the Hub
@@ -818,6 +827,7 @@ def _kind(folder, name):
     by_number = [labels[number] for number in sorted(labels, key=int)]
     classes = record.get("classes") or by_number
     if record:
-        return f"{record['approach']}, format {record['format']}", classes
+        approach = record.get("approach", "fine-tuned")
+        return f"{approach}, format {record['format']}", classes
     architectures = config.get("architectures") or ["nothing that can be loaded"]
     return architectures[0], classes

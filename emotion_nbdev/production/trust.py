@@ -202,7 +202,7 @@ def read_trust(
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return checked_trust(Trust(**content))
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise InputError(
             f"{name}: its {FILE} is damaged. Remove that file, or save the "
             "model again.") from None
@@ -219,8 +219,12 @@ def checked_trust(trust):
     shares += [] if trust.threshold is None else [trust.threshold]
     counts = trust.right, trust.answered, trust.n
     fine = all(0 <= share <= 1 for share in shares) and 0 < trust.temperature < float("inf")
-    if not fine or not 0 <= counts[0] <= counts[1] <= counts[2]:
+    if not fine or not 0 <= counts[0] <= counts[1] <= counts[2] or not trust.n:
         raise ValueError("out of range")
+    if trust.tested is not None:
+        tested = [trust.tested[name] for name in ("right", "answered", "n")]
+        if not 0 <= tested[0] <= tested[1] <= tested[2] or not trust.tested["n"]:
+            raise ValueError("out of range")
     return trust
 
 # %% ../../nbs/production/10_trust.ipynb #d4f8ea12
