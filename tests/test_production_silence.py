@@ -235,3 +235,24 @@ def test_json_of_another_shape_is_a_line(name, tmp_path, command):
     if name == "training.json":
         (tmp_path/"model"/name).write_text('{"format": 2}')
         assert "fine-tuned, format 2" in command("inspect", "model").stdout
+
+
+def test_drift_says_how_many_it_looked_at_and_what_it_left_out(tmp_path, command, monkeypatch):
+    from emotion_nbdev.production.drift import compare_messages, remember
+    classifier = saved(tmp_path/"model")
+    remember(tmp_path/"model", answers("x", classifier, "validation", FRAME))
+    assert "180 messages: a" in str(compare_messages(tmp_path/"model", TEXTS))
+    monkeypatch.setattr("emotion_nbdev.production.drift.REMEMBERED", 50)
+    found = compare_messages(tmp_path/"model", TEXTS)
+    assert (found.n, found.drawn_from) == (50, 180) and "in 50 messages drawn from 180: a" in str(found)
+    (tmp_path/"new.csv").write_text("number,text\n" + "".join(f"1,{text}\n" for text in TEXTS) + "2\n3\n")
+    said = command("drift", "--model", "model", "--input", "new.csv").stderr
+    assert "2 rows left out, the first in row 181: " in said and "no text to compare" not in said
+
+
+def test_a_plan_says_that_the_card_shows_messages(command, csv_file):
+    from emotion_nbdev.production.push import plan_push
+    csv_file("train.csv", {label: [f"{text} {number}" for number in range(9) for text in texts] for label, texts in ROWS.items()})
+    for number in (0, 3):
+        assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--card-examples", number, "--output-dir", f"with-{number}").exit_code == 0
+        assert ("shows messages of the training to all readers: README.md" in str(plan_push(f"with-{number}", "casey/moods"))) == (number > 0)

@@ -970,7 +970,7 @@ def _show_drift(found, as_json):
     "Both heaps of messages side by side, and the verdict"
     if as_json:
         told = dict(differs=found.differs, area=found.area, p_value=found.p_value, n=found.n,
-                    signals=found.table.to_dict("index"))
+                    drawn_from=found.drawn_from, signals=found.table.to_dict("index"))
         return _say(json.dumps(told, ensure_ascii=False, indent=1))
     rows = [[name, "", f"{old:.2f}", f"{new:.2f}"]
             for name, old, new in found.table.itertuples(name=None)]
@@ -993,11 +993,13 @@ def _drift(
         from emotion_nbdev.foundations.sources import records
         from emotion_nbdev.production.artefacts import load
         from emotion_nbdev.production.drift import compare_messages
-        texts, left_out = [], 0
-        for _, record, reason in records(input, text_column, _names(columns)):
-            if reason: left_out += 1
+        texts, left_out = [], []
+        for row, record, reason in records(input, text_column, _names(columns)):
+            if reason: left_out.append(f"row {row}: {reason}")
             else: texts.append(record[text_column])
-        if left_out: _log.warning(f"{left_out:,} rows have no text to compare")
+        if left_out:
+            count = f"{len(left_out):,} row{'s' * (len(left_out) != 1)}"
+            _log.warning(f"{count} left out, the first in {left_out[0]}")
         found = compare_messages(
             model_folder(model, revision), texts, load(model, revision))
         _show_drift(found, as_json)

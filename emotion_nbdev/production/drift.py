@@ -142,7 +142,8 @@ class Drift:
     table:pd.DataFrame # a row a signal: `remembered`, `new`
     area:float         # under the ROC curve of who tries to tell them apart
     p_value:float      # of that
-    n:int              # new messages, each once
+    n:int              # new messages that were compared, each once
+    drawn_from:int=0   # as many different ones; 0: all of them were
 
     @property
     def differs(self) -> bool:
@@ -152,10 +153,11 @@ class Drift:
     def __str__(self):
         found = ("a classifier tells them apart with an area under the curve of "
                  f"{self.area:.2f} (.5 is guessing), p = {self.p_value:.2g}")
+        drawn = f" drawn from {self.drawn_from:,}" if self.drawn_from > self.n else ""
         if self.differs:
-            return (f"these {self.n:,} messages differ from those of validation: "
+            return (f"these {self.n:,} messages{drawn} differ from those of validation: "
                     f"{found}")
-        return f"no difference found in {self.n:,} messages: {found}"
+        return f"no difference found in {self.n:,} messages{drawn}: {found}"
 
 # %% ../../nbs/production/11_drift.ipynb #38b023e3
 def compare_messages(
@@ -187,7 +189,7 @@ def compare_messages(
             f"{folder}: its {REFERENCE} is of other classes. "
             "Save the model again.")
     area, p_value = told_apart(old, new[list(old)], seed)
-    return Drift(side_by_side(old, new), area, p_value, len(texts))
+    return Drift(side_by_side(old, new), area, p_value, len(some), len(texts))
 
 # %% ../../nbs/production/11_drift.ipynb #7adf4749
 def side_by_side(old, new):
