@@ -40,7 +40,7 @@ def honest_models(place, pieces=True):
     for kind, classifier in made.items(): save(classifier.fit(texts, labels), place/kind)
     for kind, int8 in ({"graph": False, "graph in 8 bits": True} if pieces else {"graph": False}).items():
         shutil.copytree(place/"fine-tuned", place/kind)
-        with contextlib.suppress(Exception): export_onnx(place/kind, texts, labels, int8)
+        with contextlib.suppress(Exception): export_onnx(place/kind, texts * 4, labels * 4, int8)
     return {kind: place/kind for kind in [*made, "graph", "graph in 8 bits"] if kind in made or (place/kind/"model.onnx").is_file()}
 
 

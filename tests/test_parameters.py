@@ -47,7 +47,7 @@ from emotion_nbdev.foundations.sources import clean_table, delimited_layout, dro
 from emotion_nbdev.improvements import adjust, adjusted_loss, balanced_places, encoder_and_tfidf, focal_loss, HandMadeFeatures, LayerExtractor, Resampled, side_by_side, size_of_each, stacking, weighted_loss
 from emotion_nbdev.production.artefacts import check_split, inspect_model, load, message_digests, model_digest, overlap, save, shifted, write_artefact
 from emotion_nbdev.production.batches import csv_writer, label_file, label_records, label_stream, Lines, plan_columns, write_table
-from emotion_nbdev.production.card import eval_results, render_card, write_card
+from emotion_nbdev.production.card import address_card, eval_results, render_card, write_card
 from emotion_nbdev.production.endpoint import serve, ServedModel
 from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
 from emotion_nbdev.production.graphs import graph_batches, load_classifier, OnnxClassifier, write_graph
@@ -511,6 +511,7 @@ LINES = [  # (function, a call of it, {parameter: another value than its default
     (eval_results, lambda c, **more: [vars(one) for one in eval_results(c.row, "mails", **more)], dict(dataset="some/mails")),
     (render_card, lambda c, **more: render_card("moods", "tfidf", [c.row], {}, **more), dict(languages=["de"], base_model="some/model", dataset="some/mails", address="my-run/model")),
     (write_card, lambda c, **more: carded(c, **more), dict(languages=["de"], base_model="some/model", dataset="some/mails", examples=[("we won", "joy")], address="my-run/model")),
+    (address_card, lambda c, **more: (card := c.new(), card.mkdir(), (card/"README.md").write_text('model = "moods"\nclassifier = load(model)\n'), address_card(card, "casey/moods", **more), (card/"README.md").read_text())[-1], dict(revision="v2")),
     (write_graph, lambda c, **more: graph(c, **more), dict(pooling="mean")),
     (graph_batches, lambda c, **more: list(graph_batches(Recorder(), [[1], [2, 3], [4]], **more)), dict(pad_id=9, tokens_per_batch=1)),
     (OnnxFeatureExtractor, lambda c, **more: batched(c, **more), dict(tokens_per_batch=8)),

@@ -7,7 +7,7 @@ __all__ = ['app', 'main']
 
 # %% ../../nbs/app/03_cli.ipynb #911a3086
 import errno, json, logging, os, re, shutil, signal, sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -602,6 +602,7 @@ class _CardMaker:
         training = json.loads((Path(folder)/"training.json").read_text(encoding="utf-8"))
         promise = read_trust(folder, folder)
         training["promise"] = str(promise) if promise else None
+        training["calibrated"] = promise is not None and promise.temperature != 1
         ceiling = data_ceiling(data, COLLECTIONS.get(self.front["dataset"]))
         training["ceiling"] = asdict(ceiling) if ceiling.conflicting else None
         train = to_frame(data["train"])
@@ -819,7 +820,8 @@ def _predict(
         on_screen = sys.stdout and sys.stdout.isatty()
         if not output: return label_stream(
             classifier, input, _Visible() if on_screen else sys.stdout, text_column, names)
-        answered_by = (f"{model_digest(model, revision)} {dtype or 'as saved'} "
+        engine = type(classifier.classifier).__name__
+        answered_by = (f"{model_digest(model, revision)} {engine} {dtype or 'as saved'} "
                        f"{classifier.at_least} {classifier.limit}")
         labelled, rejected = label_file(
             classifier, input, output, text_column, answered_by, names)
@@ -922,10 +924,6 @@ def _train(
         _say(f"\nModel: {output_dir}")
 
 # %% ../../nbs/app/03_cli.ipynb #8decb4c9
-def _own_name(model):
-    "What a row calls a model: the name of its folder, also where it is given as a dot"
-    return Path(os.path.abspath(model)).name
-
 def _show_evaluation(row):
     "A row of the ledger as two tables: metrics with their intervals, and the classes"
     from emotion_nbdev.evaluation import METRICS
@@ -957,11 +955,12 @@ def _evaluate(
     with _manners():
         from emotion_nbdev.evaluation import answers, ledger_row
         from emotion_nbdev.foundations.sources import clean_table, read_table
+        from emotion_nbdev.foundations.texts import own_name
         from emotion_nbdev.production.artefacts import check_split, load
         rows = clean_table(
             read_table(data, _names(columns)), data, text_column, label_column)
         check_split(model, rows, split, revision)
-        row = ledger_row(answers(_own_name(model), load(model, revision, dtype), split, rows))
+        row = ledger_row(answers(own_name(model), load(model, revision, dtype), split, rows))
         if as_json: return _say(json.dumps([row], ensure_ascii=False, indent=1))
         _say(f"{model} on {split}, n={row['n']:,}, 95 % intervals")
         _show_evaluation(row)
@@ -971,7 +970,7 @@ def _show_drift(found, as_json):
     "Both heaps of messages side by side, and the verdict"
     if as_json:
         told = dict(differs=found.differs, area=found.area, p_value=found.p_value, n=found.n,
-                    signals=found.table.to_dict("index"))
+                    drawn_from=found.drawn_from, signals=found.table.to_dict("index"))
         return _say(json.dumps(told, ensure_ascii=False, indent=1))
     rows = [[name, "", f"{old:.2f}", f"{new:.2f}"]
             for name, old, new in found.table.itertuples(name=None)]
@@ -994,11 +993,13 @@ def _drift(
         from emotion_nbdev.foundations.sources import records
         from emotion_nbdev.production.artefacts import load
         from emotion_nbdev.production.drift import compare_messages
-        texts, left_out = [], 0
-        for _, record, reason in records(input, text_column, _names(columns)):
-            if reason: left_out += 1
+        texts, left_out = [], []
+        for row, record, reason in records(input, text_column, _names(columns)):
+            if reason: left_out.append(f"row {row}: {reason}")
             else: texts.append(record[text_column])
-        if left_out: _log.warning(f"{left_out:,} rows have no text to compare")
+        if left_out:
+            count = f"{len(left_out):,} row{'s' * (len(left_out) != 1)}"
+            _log.warning(f"{count} left out, the first in {left_out[0]}")
         found = compare_messages(
             model_folder(model, revision), texts, load(model, revision))
         _show_drift(found, as_json)
@@ -1409,7 +1410,7 @@ def _push(
 ):
     "Upload a saved model, or a page, to the Hub in one commit, read it back, print its address."
     with _manners():
-        from emotion_nbdev.production.card import address_card
+        from emotion_nbdev.production.card import addressed_card
         from emotion_nbdev.production.push import check_access, plan_push
         from emotion_nbdev.production.push import push as upload
         plan = plan_push(model, name, revision, private, create_pr, space)
@@ -1418,9 +1419,10 @@ def _push(
         _say(str(target), err=True)
         if dry_run: return
         if not (yes or typer.confirm("Upload?", err=True)): raise typer.Exit(1)
-        if not space: address_card(model, name)
-        plan = plan_push(model, name, revision, private, create_pr, space)
-        _say(upload(plan, model, target))
+        with nullcontext() if space else addressed_card(model, name, revision):
+            plan = plan_push(model, name, revision, private, create_pr, space)
+            address = upload(plan, model, target)
+        _say(address)
 
 # %% ../../nbs/app/03_cli.ipynb #078b891b
 _EXAMPLES["cache"] = "Examples:\n\nemotion-nbdev cache\n\nemotion-nbdev cache --clear"

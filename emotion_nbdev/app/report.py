@@ -24,7 +24,7 @@ from emotion_nbdev.evaluation import (
 )
 from ..features import FeatureExtractor
 from ..foundations.core import InputError, log
-from ..production.calibration import honesty, least_answers
+from ..production.calibration import honesty, least_answers, percent_given
 from ..projection import plot_density_by_class, project
 
 # %% ../../nbs/app/02_report.ipynb #536fb408
@@ -143,6 +143,8 @@ def trust(
         if (climb.best, split) in climb.answers:
             lines.append(f"On {split} {honesty(climb.answers[climb.best, split])}.")
     lines.append(
+        "No temperature could be put into its weights: its probabilities are as its training left"
+        " them." if promise.temperature == 1 else
         f"Its temperature, {promise.temperature:.2f}, was learned on validation and is part of its"
         " weights: the logarithms of its probabilities were divided by this number, which few"
         " labels leave near 1.")
@@ -155,11 +157,13 @@ def no_promise(
     precision:float, # that was asked for
 ) -> str:
     "What to say when no threshold has a lower bound that reaches the precision"
-    least = least_answers(precision)
+    needed = ("No number of answers would be enough." if precision == 1 else
+              f"At the least {least_answers(precision):,} answers, all of them right, would be"
+              " needed.")
     return (
-        f"No threshold can be promised to make it right on {precision:.0%} of what it answers: "
-        f"with {n:,} messages of validation the lower end of the 95 % interval stays below that "
-        f"at every threshold. At the least {least} answers, all of them right, would be needed.")
+        f"No threshold can be promised to make it right on {percent_given(precision)} of what it"
+        f" answers: with {n:,} messages of validation the lower end of the 95 % interval stays"
+        f" below that at every threshold. {needed}")
 
 # %% ../../nbs/app/02_report.ipynb #52fcb42c
 def _written(table):

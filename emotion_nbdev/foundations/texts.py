@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['NO_WIDTH', 'LARGEST', 'KINDS', 'STEERING', 'is_missing', 'as_texts', 'plain_label', 'as_labels', 'as_messages',
-           'label_name', 'label_type', 'typed_labels', 'sorted_labels', 'visible', 'public_name', 'public_text',
-           'TextClassifierMixin']
+           'label_name', 'label_type', 'typed_labels', 'sorted_labels', 'visible', 'public_name', 'own_name',
+           'public_text', 'TextClassifierMixin']
 
 # %% ../../nbs/foundations/07_texts.ipynb #8915d4e5
+import os
 import re
 import unicodedata
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -207,6 +208,13 @@ def public_name(
     if rooted or with_drive or nested:
         return PureWindowsPath(source).name or source
     return source
+
+def own_name(
+    model, # a folder, or a name on the Hub
+) -> str:
+    "What a model is called: its folder, also where that is given as a dot, or as on the Hub"
+    folder = Path(model).expanduser()
+    return Path(os.path.abspath(folder)).name if folder.is_dir() else public_name(model)
 
 def public_text(
     text:str, # such as a line of the log

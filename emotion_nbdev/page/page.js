@@ -96,7 +96,7 @@ function showOne({ probabilities, lost }) {
     label.append(element("bdi", name));
     verdict.replaceChildren(label, `, ${value}`);
   } else {
-    const limit = percent(settings.threshold);
+    const limit = `${+(100 * settings.threshold).toFixed(4)} %`;
     verdict.replaceChildren(
       element("strong", "Not sure"), "; most probable is ", element("bdi", name), `, ${value}`,
       element("span", ` (it answers from ${limit} on)`, "quiet"));

@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from ..foundations.core import InputError, atomic_file, hidden_neighbour, log, reserved
-from ..foundations.sources import HALVES, file_kind, parquet_schema, records, spell_out
+from emotion_nbdev.foundations.sources import (
+    HALVES, class_folders, file_kind, parquet_schema, records, spell_out,
+)
 
 # %% ../../nbs/production/07_batches.ipynb #f7f0b2d8
 # white space, what steers a terminal, and what Unicode lets programs leave out
@@ -415,12 +417,24 @@ def _noted_plan(path):
     except (KeyError, TypeError):
         return None
 
+def _state_of(source):
+    "(size, what is another when it was changed) of a file, or of a folder of folders of texts"
+    if not source.is_dir():
+        return source.stat().st_size, source.stat().st_mtime_ns
+    size, seen = 0, hashlib.sha256()
+    paths = [path for folder in class_folders(source) for path in sorted(folder.iterdir())]
+    for path in paths:
+        state = path.stat()
+        size += state.st_size
+        seen.update(f"{str(path)!a} {state.st_size} {state.st_mtime_ns};".encode())
+    return size, seen.hexdigest()
+
 def _plan_of(source, text_column, model, columns):
     "What a labelling depends on, as JSON"
-    status = Path(source).stat()
+    size, modified = _state_of(Path(source))
     types = {name: str(kind) for name, kind in columns.items()}
-    return dict(source=str(Path(source).resolve()), size=status.st_size,
-                modified=status.st_mtime_ns, text_column=text_column, model=str(model),
+    return dict(source=str(Path(source).resolve()), size=size,
+                modified=modified, text_column=text_column, model=str(model),
                 columns=types, order=list(types), records_per_part=RECORDS_PER_PART)
 
 # %% ../../nbs/production/07_batches.ipynb #5ea1ed01

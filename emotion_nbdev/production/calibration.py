@@ -7,6 +7,7 @@ __all__ = ['PRIOR', 'as_logits', 'best_temperature', 'Temperature', 'Honesty', '
            'choose_threshold', 'least_answers']
 
 # %% ../../nbs/production/02_calibration.ipynb #039caaac
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,6 +105,28 @@ def honesty(
                  for end in wilson_interval(right.sum(), len(right)))
     return Honesty(float(right.mean()), confidence, low, high)
 
+# %% ../../nbs/production/02_calibration.ipynb #3cd6fb7e
+def at_most(probability):
+    "In four digits, in two where that is the same; never more than it is"
+    return f"{math.floor(probability * 10_000 + 1e-9) / 10_000:.4f}".removesuffix("00")
+
+def percent(share, digits=0):
+    "Rounded, but never to nothing or all where it is neither"
+    least = 10 ** -(digits + 2)
+    if 0 < share < least / 2:
+        return f"under {least:.{digits}%}"
+    if 1 - least / 2 < share < 1:
+        return f"over {1 - least:.{digits}%}"
+    return f"{share:.{digits}%}"
+
+def as_given(share):
+    "A share that somebody asked for, with all of its digits, two at least"
+    return max(f"{share:.2f}", f"{share:.10g}", key=len)
+
+def percent_given(share):
+    "The same in percent"
+    return f"{100 * share:.10g}%"
+
 # %% ../../nbs/production/02_calibration.ipynb #3cd6fb7f
 @dataclass(frozen=True)
 class Abstention:
@@ -129,9 +152,9 @@ class Abstention:
             return f"no message of {self.split} is answered"
         low, high = wilson_interval(self.right, self.answered)
         return (
-            f"at {self.threshold:.2f} or more: {self.answered:,} of {self.n:,} messages "
-            f"of {self.split} answered ({self.coverage:.0%}), "
-            f"{self.precision:.1%} of them right [{100 * low:.1f} %, {100 * high:.1f} %]")
+            f"at {at_most(self.threshold)} or more: {self.answered:,} of {self.n:,} messages "
+            f"of {self.split} answered ({percent(self.coverage)}), {percent(self.precision, 1)}"
+            f" of them right [{100 * low:.1f} %, {100 * high:.1f} %]")
 
 # %% ../../nbs/production/02_calibration.ipynb #c4fa395c
 def abstain_below(
@@ -171,5 +194,9 @@ def least_answers(
     precision:float, # below 1
 ) -> int:
     "Answers, all of them right, that are needed to promise a precision"
+    if not 0 < precision < 1:
+        raise InputError(
+            f"no number of answers is enough to promise {precision}. "
+            "Give a precision above 0 and below 1.")
     squared = 1.959964 ** 2  # of the 95 % interval
     return int(np.ceil(squared * precision / (1 - precision)))

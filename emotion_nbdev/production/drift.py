@@ -44,6 +44,11 @@ def _uncounted(folder, texts):
     words = [words_of(text) for text in texts]
     return [sum(word not in known for word in row) / max(1, len(row)) for row in words]
 
+# %% ../../nbs/production/11_drift.ipynb #4be8215b
+def rounded(table):
+    "In four digits, so that what is written down and read again is the same"
+    return table.astype(float).round(4)
+
 # %% ../../nbs/production/11_drift.ipynb #4be8215c
 def signals(
     folder, # of the saved model
@@ -61,7 +66,7 @@ def signals(
     })
     names = [f"p_{label_name(one)}" for one in classes]
     shares = pd.DataFrame(probabilities, columns=names)
-    return pd.concat([table, shares], axis=1)
+    return rounded(pd.concat([table, shares], axis=1))
 
 # %% ../../nbs/production/11_drift.ipynb #f4d36324
 REFERENCE = "reference.json"
@@ -74,7 +79,7 @@ def remember(
     "Write what `compare_messages` needs: numbers, and no word of any message"
     table = signals(folder, given.texts, given.probabilities, given.classes)
     table = table[~pd.Series(given.texts).duplicated()]
-    table = table.sample(min(REMEMBERED, len(table)), random_state=0).round(4)
+    table = table.sample(min(REMEMBERED, len(table)), random_state=0)
     content = json.dumps(dict(
         format=1, split=given.split, n=len(given.texts),
         signals=table.to_dict("list")))
@@ -92,7 +97,7 @@ def recalled(
             f"{name} remembers nothing to compare with: it was saved by an older version or by"
             " another program. Train it again.")
     try:
-        table = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["signals"])
+        table = rounded(pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["signals"]))
         if len(table) and np.isfinite(table.to_numpy(dtype=float)).all():
             return table
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -137,7 +142,8 @@ class Drift:
     table:pd.DataFrame # a row a signal: `remembered`, `new`
     area:float         # under the ROC curve of who tries to tell them apart
     p_value:float      # of that
-    n:int              # new messages, each once
+    n:int              # new messages that were compared, each once
+    drawn_from:int=0   # as many different ones; 0: all of them were
 
     @property
     def differs(self) -> bool:
@@ -147,10 +153,11 @@ class Drift:
     def __str__(self):
         found = ("a classifier tells them apart with an area under the curve of "
                  f"{self.area:.2f} (.5 is guessing), p = {self.p_value:.2g}")
+        drawn = f" drawn from {self.drawn_from:,}" if self.drawn_from > self.n else ""
         if self.differs:
-            return (f"these {self.n:,} messages differ from those of validation: "
+            return (f"these {self.n:,} messages{drawn} differ from those of validation: "
                     f"{found}")
-        return f"no difference found in {self.n:,} messages: {found}"
+        return f"no difference found in {self.n:,} messages{drawn}: {found}"
 
 # %% ../../nbs/production/11_drift.ipynb #38b023e3
 def compare_messages(
@@ -182,7 +189,7 @@ def compare_messages(
             f"{folder}: its {REFERENCE} is of other classes. "
             "Save the model again.")
     area, p_value = told_apart(old, new[list(old)], seed)
-    return Drift(side_by_side(old, new), area, p_value, len(texts))
+    return Drift(side_by_side(old, new), area, p_value, len(some), len(texts))
 
 # %% ../../nbs/production/11_drift.ipynb #7adf4749
 def side_by_side(old, new):

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ..foundations.checkpoints import model_folder
 from ..foundations.core import InputError, log
-from ..foundations.texts import as_texts, public_name, visible
+from ..foundations.texts import as_texts, own_name, visible
 from .artefacts import load, read_record
 from .graphs import OnnxClassifier, plain_tokenizer
 from emotion_nbdev.production.page import (
@@ -137,7 +137,7 @@ class ServedModel:
         revision:str=None, # branch, tag or commit on the Hub
         dtype:str=None, # of a transformer, see compute_dtype; None: as saved
     ):
-        self.folder, self.name = model_folder(model, revision), public_name(model)
+        self.folder, self.name = model_folder(model, revision), own_name(model)
         self.record = read_record(self.folder, model)
         self.ledger = read_ledger(self.folder, model)
         self.classifier = load(model, revision, dtype)
@@ -468,6 +468,8 @@ def _invalid(error):
     found = error.errors()[0]
     if found["type"] == "json_invalid":
         return f"the body is no JSON: {found['ctx']['error']}."
+    if isinstance(error.body, bytes):
+        return "the body was not read as JSON. Send the header Content-Type: application/json."
     place = ".".join(str(part) for part in found["loc"] if part != "body")
     return f"{place or 'body'}: {found['msg']}. What it should be: /docs."
 

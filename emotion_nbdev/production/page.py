@@ -11,7 +11,7 @@ import hashlib, json, lzma, math, shutil
 from importlib.resources import files
 from pathlib import Path
 
-from ..evaluation import with_interval
+from ..evaluation import METRICS, with_interval
 from ..foundations.checkpoints import model_folder
 from ..foundations.core import atomic_folder, InputError
 from ..foundations.texts import as_texts, public_name
@@ -62,7 +62,7 @@ def about(
     "What visitors should know before they trust an answer"
     sure = ""
     if threshold is not None:
-        sure = (f" Where its highest probability is below {100 * threshold:.0f} %"
+        sure = (f" Where its highest probability is below {100 * threshold:.10g} %"
                 " it says \"not sure\".")
     reads = f" It reads {limit:,} tokens (parts of words) of a message." if limit else ""
     return (
@@ -159,6 +159,17 @@ def _check_page(model, record, temperature, threshold):
             f"threshold {threshold} is no probability. Give a number above 0 and up to 1, "
             "or leave it out.")
 
+def _is_row(row):
+    "Whether what is shown of a row of the ledger is of the right kind"
+    names = [row.get(name) for name in ("approach", "split")] if isinstance(row, dict) else [None]
+    if not all(isinstance(name, str) for name in names):
+        return False
+    numbers = [row.get(name, 0) for name in ("n", *METRICS)]
+    for name in METRICS:
+        low, high = row.get(f"{name}_interval", (0, 0))
+        numbers += [low, high]
+    return all(isinstance(number, (int, float)) for number in numbers)
+
 def read_ledger(
     folder:Path, # of a saved model
     model, # what to call it in an error
@@ -168,10 +179,12 @@ def read_ledger(
     if not path.is_file():
         return []
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(
-            f"{model}: its metrics.json is damaged. Save the model again.") from None
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(rows, list) and all(map(_is_row, rows)):
+            return rows
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise InputError(f"{model}: its metrics.json is damaged. Save the model again.")
 
 CARD = '''
 A text classifier that answers in the visitor's browser: what is typed stays

@@ -119,11 +119,14 @@ class Trust:
     tested:dict=None  # `split`, `n`, `answered`, `right` of messages never used before
 
     def __str__(self):
+        from emotion_nbdev.production.calibration import (
+            as_given, at_most, percent, percent_given)
         if self.threshold is None:
-            return (f"no threshold promises {self.precision:.0%} right answers"
+            return (f"no threshold promises {percent_given(self.precision)} right answers"
                     f" with {self.n:,} messages of {self.split}")
-        said = (f"at {self.threshold:.2f} or more it answers {self.answered / self.n:.0%} of the"
-                f" messages of {self.split}; promised {self.precision:.2f}")
+        said = (f"at {at_most(self.threshold)} or more it answers "
+                f"{percent(self.answered / self.n)} of the messages of {self.split}; "
+                f"promised {as_given(self.precision)}")
         if self.tested:
             said += f", on {self.tested['split']} {_share_right(self.tested)}"
         return said
@@ -131,12 +134,30 @@ class Trust:
 def _share_right(tested):
     "How the promise came out, with its 95 % interval (Wilson, 1927)"
     from emotion_nbdev.evaluation import wilson_interval
+    from emotion_nbdev.production.calibration import percent
     if not tested["answered"]:
         return "nothing was answered"
     low, high = wilson_interval(tested["right"], tested["answered"])
     share = tested["right"] / tested["answered"]
-    return (f"{share:.3f} [{low:.3f}, {high:.3f}] of the {tested['answered'] / tested['n']:.0%}"
-            " that it answers")
+    shown = "over 0.999" if .9995 <= share < 1 else f"{share:.3f}"
+    return (f"{shown} [{low:.3f}, {high:.3f}] of the "
+            f"{percent(tested['answered'] / tested['n'])} that it answers")
+
+# %% ../../nbs/production/10_trust.ipynb #d5d31e07
+def promised(scaled, precision):
+    "As `choose_threshold`, with a threshold that is written down in four digits"
+    from emotion_nbdev.evaluation import wilson_interval
+    from emotion_nbdev.production.calibration import abstain_below, choose_threshold
+    chosen = choose_threshold(scaled, precision)
+    if not chosen.answered:
+        return chosen
+    confidence = scaled.probabilities.max(axis=1)
+    candidates = {written_down(one) for one in confidence if one >= chosen.threshold}
+    for threshold in sorted(candidates):
+        found = abstain_below(threshold, scaled)
+        if found.answered and wilson_interval(found.right, found.answered)[0] >= precision:
+            return found
+    return abstain_below(math.inf, scaled)
 
 # %% ../../nbs/production/10_trust.ipynb #d5d31e08
 def make_trust(
@@ -145,12 +166,9 @@ def make_trust(
     precision:float=.95, # see choose_threshold
 ) -> tuple: # (Trust, the answers at the temperature)
     "Calibrate a classifier, and choose what it promises"
-    from emotion_nbdev.production.calibration import abstain_below, choose_threshold
     temperature, scaled = calibrate(classifier, given)
-    chosen, threshold = choose_threshold(scaled, precision), None
-    if chosen.answered:
-        threshold = written_down(chosen.threshold)
-        chosen = abstain_below(threshold, scaled)
+    chosen = promised(scaled, precision)
+    threshold = chosen.threshold if chosen.answered else None
     trust = Trust(temperature, precision, threshold, given.split, chosen.n,
                   chosen.answered, chosen.right, set_limits(scaled))
     return trust, scaled
@@ -184,7 +202,7 @@ def read_trust(
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return checked_trust(Trust(**content))
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise InputError(
             f"{name}: its {FILE} is damaged. Remove that file, or save the "
             "model again.") from None
@@ -201,8 +219,12 @@ def checked_trust(trust):
     shares += [] if trust.threshold is None else [trust.threshold]
     counts = trust.right, trust.answered, trust.n
     fine = all(0 <= share <= 1 for share in shares) and 0 < trust.temperature < float("inf")
-    if not fine or not 0 <= counts[0] <= counts[1] <= counts[2]:
+    if not fine or not 0 <= counts[0] <= counts[1] <= counts[2] or not trust.n:
         raise ValueError("out of range")
+    if trust.tested is not None:
+        tested = [trust.tested[name] for name in ("right", "answered", "n")]
+        if not 0 <= tested[0] <= tested[1] <= tested[2] or not trust.tested["n"]:
+            raise ValueError("out of range")
     return trust
 
 # %% ../../nbs/production/10_trust.ipynb #d4f8ea12
