@@ -17,7 +17,7 @@ from pages import book, citations
 from pages.filters import slug
 
 RAW = "~~~~~~~~~~{=html}"  # fences HTML inside Markdown, as Pandoc does
-WIDE = 576  # pixels: a picture of this width keeps its 36rem on a phone, and scrolls
+WIDE = 680  # pixels: a picture from this width on keeps 36rem on a phone, and scrolls
 _attribute = re.compile(r'([\w-]+)="([^"]*)"')
 _view = re.compile(r'viewBox="\S+ \S+ (\S+) ')
 _class = re.compile(r"\.([\w-]+)")
