@@ -256,3 +256,19 @@ def test_a_plan_says_that_the_card_shows_messages(command, csv_file):
     for number in (0, 3):
         assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--card-examples", number, "--output-dir", f"with-{number}").exit_code == 0
         assert ("shows messages of the training to all readers: README.md" in str(plan_push(f"with-{number}", "casey/moods"))) == (number > 0)
+
+
+def test_a_graph_in_the_cache_is_no_hindrance(tiny_checkpoint, tmp_path, monkeypatch):
+    from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
+    def vectors(): return OnnxFeatureExtractor(tiny_checkpoint, dtype="float32", engine="onnxruntime").fit().transform(TEXTS[:3])
+    monkeypatch.setenv("EMOTION_CACHE", str(tmp_path/"cache"))
+    expected = vectors()
+    graph, = (tmp_path/"cache").glob("*.onnx")
+    whole = graph.read_bytes()
+    for content in (b"", whole[:len(whole) // 2]):
+        graph.write_bytes(content)
+        for file in (tmp_path/"cache").glob("features*"): file.unlink()
+        assert np.allclose(vectors(), expected) and len(graph.read_bytes()) == len(whole)
+    (tmp_path/"file").write_text("x")
+    monkeypatch.setenv("EMOTION_CACHE", str(tmp_path/"file"/"cache"))
+    assert np.allclose(vectors(), expected)
