@@ -256,3 +256,43 @@ def test_a_plan_says_that_the_card_shows_messages(command, csv_file):
     for number in (0, 3):
         assert command("train", "--approach", "tfidf", "--train-file", "train.csv", "--card-examples", number, "--output-dir", f"with-{number}").exit_code == 0
         assert ("shows messages of the training to all readers: README.md" in str(plan_push(f"with-{number}", "casey/moods"))) == (number > 0)
+
+
+def test_a_graph_in_the_cache_is_no_hindrance(tiny_checkpoint, tmp_path, monkeypatch):
+    from emotion_nbdev.production.graph_features import OnnxFeatureExtractor
+    def vectors(): return OnnxFeatureExtractor(tiny_checkpoint, dtype="float32", engine="onnxruntime").fit().transform(TEXTS[:3])
+    monkeypatch.setenv("EMOTION_CACHE", str(tmp_path/"cache"))
+    expected = vectors()
+    graph, = (tmp_path/"cache").glob("*.onnx")
+    whole = graph.read_bytes()
+    for content in (b"", whole[:len(whole) // 2]):
+        graph.write_bytes(content)
+        for file in (tmp_path/"cache").glob("features*"): file.unlink()
+        assert np.allclose(vectors(), expected) and len(graph.read_bytes()) == len(whole)
+    (tmp_path/"file").write_text("x")
+    monkeypatch.setenv("EMOTION_CACHE", str(tmp_path/"file"/"cache"))
+    assert np.allclose(vectors(), expected)
+
+
+def test_numbers_of_numpy_are_saved(tmp_path):
+    for number, settings in enumerate((dict(min_df=np.int64(1)), dict(C=np.float32(1)), dict(ngram_range=np.array([1, 2])))):
+        classifier = TfidfClassifier().set_params(**settings)
+        if "ngram_range" in settings: classifier.set_params(ngram_range=tuple(settings["ngram_range"]))
+        save(classifier.fit(TEXTS, LABELS), tmp_path/str(number))
+        assert np.allclose(load(tmp_path/str(number)).predict_proba(TEXTS[:3]), classifier.predict_proba(TEXTS[:3]))
+
+
+def test_what_makes_no_sense_is_refused_at_once(tmp_path, command, csv_file):
+    from emotion_nbdev.production.calibration import least_answers, Temperature
+    from emotion_nbdev.production.page import write_page
+    from emotion_nbdev.production.trust import careful
+    with pytest.raises(InputError, match="more than 20 words"): TfidfClassifier(ngram_range=(1, 21)).fit(TEXTS, LABELS)
+    classifier = saved(tmp_path/"model")
+    with pytest.raises(InputError, match="two thresholds"): careful(classifier, "model", abstain=True, at_least=.999)
+    for value in (-1, 0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="Give a number above 0"): Temperature(value)
+    with pytest.raises(InputError, match="below 1"): least_answers(1)
+    with pytest.raises(InputError, match="title of a page is blank"): write_page(tmp_path/"model", tmp_path/"page", title="   ")
+    csv_file("train.csv")
+    done = command("train", "--approach", "tfidf", "--train-file", "train.csv", "--output-dir", "new/..")
+    assert done.exit_code == 2 and "exists already" in done.stderr and "training" not in done.stderr and not (tmp_path/"new").exists()

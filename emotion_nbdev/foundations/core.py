@@ -90,7 +90,8 @@ def require_new(
     folder:Path, # to be made
 ):
     "An `InputError` when it is there already, or cannot be made"
-    if folder.exists() or folder.is_symlink():
+    there = folder.exists() or folder.is_symlink()
+    if there or os.path.exists(os.path.abspath(folder)):  # as new/.. does
         raise InputError(
             f"{folder} exists already. Choose another name, or remove it.")
     above = next(parent for parent in folder.absolute().parents if parent.exists())

@@ -52,6 +52,10 @@ class Temperature:
     "A temperature and what it does to probabilities"
     value:float # above 1: less sure, below 1: surer
 
+    def __post_init__(self):
+        if not 0 < self.value < math.inf:
+            raise InputError(f"temperature {self.value} is none. Give a number above 0.")
+
     @classmethod
     def fit(cls, given:Answers):
         "See `best_temperature`; for the answers to validation"

@@ -15,9 +15,9 @@ import numpy as np
 from ..features import FeatureExtractor
 from ..foundations.cache import cache_file, fingerprint
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT, resolve_checkpoint
-from ..foundations.core import atomic_file, InputError
+from ..foundations.core import atomic_file, InputError, log
 from emotion_nbdev.production.graphs import (
-    graph_batches, OpenVinoGraph, RuntimeGraph, write_graph,
+    graph_batches, OpenVinoGraph, RuntimeGraph, UnusableGraph, write_graph,
 )
 
 # %% ../../nbs/production/06_graph_features.ipynb #b0f55902
@@ -40,13 +40,27 @@ class OnnxFeatureExtractor(FeatureExtractor):
         super().fit()
         with tempfile.TemporaryDirectory() as scratch:
             kept = cache_file() if self.cache else None
-            path = self._graph_in(kept.parent if kept else Path(scratch))
-            if engine == "openvino":
-                self.graph_ = OpenVinoGraph(path, self.dtype)
-            else:
-                self.graph_ = RuntimeGraph(path)
+            try:
+                path = self._graph_in(kept.parent if kept else Path(scratch))
+            except OSError as error:
+                log.info(f"the cache of graphs is not used: {error}")
+                path = self._graph_in(Path(scratch))
+            self.graph_ = self._opened(path, engine)
         self.cache_.scope += f" {engine} {self.graph_.dtype}"
         return self
+
+    def _opened(self, path, engine):
+        "The graph; a damaged one is made anew, once"
+        def opened():
+            if engine == "openvino":
+                return OpenVinoGraph(path, self.dtype)
+            return RuntimeGraph(path)
+        try:
+            return opened()
+        except UnusableGraph:
+            path.unlink()
+            self._graph_in(path.parent)
+            return opened()
 
     def _graph_in(self, folder):
         "Path of the encoder's graph, which is made when it is not there"

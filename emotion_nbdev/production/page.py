@@ -146,8 +146,10 @@ def vendored(
     return content
 
 # %% ../../nbs/production/08_page.ipynb #9a6e001b
-def _check_page(model, record, temperature, threshold):
-    "An `InputError` for a model that no browser can run, or numbers that make no sense"
+def _check_page(model, record, title, temperature, threshold):
+    "An `InputError` for a model that no browser can run, no title, or numbers that make no sense"
+    if not title.strip():
+        raise InputError("the title of a page is blank. Give one with something in it.")
     if record and record.get("approach") != "fine-tuned":
         raise InputError(
             f"{model}: a page runs a fine-tuned model, this one is {record.get('approach')}. "
@@ -244,7 +246,7 @@ def write_page(
     promise = read_trust(source, model)
     if threshold is None and promise:
         threshold = promise.threshold
-    _check_page(model, record, temperature, threshold)
+    _check_page(model, record, title, temperature, threshold)
     classifier = OnnxClassifier.load(model, revision)
     limit, rows = classifier.record_["limit"], read_ledger(source, model)
     paragraph = about(record, rows, classifier.classes_, limit, threshold)

@@ -265,6 +265,8 @@ def careful(
 ) -> Careful:
     "With the numbers that the model carries; an `InputError` where it has none"
     trust = getattr(classifier, "trust_", None)
+    if abstain and at_least is not None:
+        raise InputError("abstain and at_least are two thresholds. Give one of them.")
     if (abstain or coverage is not None) and trust is None:
         raise InputError(
             f"{name} carries no threshold and no sets: it was saved by an older version or by "
