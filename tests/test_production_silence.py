@@ -215,6 +215,15 @@ def test_a_request_without_its_kind_is_told_so(client):
     assert client.post("/predict", json=["we won"]).json()["error"].startswith("body: ")
 
 
+def test_nothing_of_a_request_is_ignored(client):
+    twice = client.post("/predict", content='{"inputs": "hello you", "inputs": "sad"}', headers={"Content-Type": "application/json"})
+    assert twice.status_code == 422 and "'inputs' occurs twice" in twice.json()["error"]
+    asked = client.post("/predict?truncate=false", json={"inputs": "hello you"})
+    assert asked.status_code == 422 and "no parameters in its address" in asked.json()["error"]
+    assert client.post("/predict", json={"inputs": "hello you"}).status_code == 200 == client.get("/health?now=1").status_code
+    assert client.post("/predict", content="{", headers={"Content-Type": "application/json"}).status_code == 422
+
+
 WRONG = {"trust.json": ['{"temperature": 1, "precision": 0.9, "threshold": 0.5, "split": "validation", "n": 9, "answered": 1, "right": 1, "sets": []}', "[]", "null", '{"temperature": 1, "precision": 0.9, "threshold": 0.5, "split": "validation", "n": 9, "answered": 1, "right": 1, "sets": {}, "tested": [1]}'],
          "metrics.json": ["[1]", "null", "{}", '[{"approach": "fine-tuned"}]', '[{"approach": "tfidf", "split": "test", "n": "9"}]', '[{"approach": "a", "split": "test", "accuracy_interval": 7}]', "[" * 2000],
          "message_digests.json": ["{", "[]", "null", '{"train": 1}'],

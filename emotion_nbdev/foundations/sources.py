@@ -26,10 +26,10 @@ from .texts import label_name
 __all__ = ['ENDINGS', 'SHEETS', 'HALVES', 'DELIMITERS', 'ENOUGH', 'LONGEST', 'FEW', 'SWALLOWS', 'NEVER_CLOSED', 'TXT_HEADER',
            'ROWS', 'NULL_LIKE', 'SPLITS', 'ALMOST', 'ROW_ENDINGS', 'ABSENT', 'EMBEDDED', 'PRESETS', 'file_kind',
            'open_bytes', 'text_encoding', 'physical_lines', 'read_utf8', 'Row', 'spell_out', 'Layout', 'LineFeed',
-           'delimited_layout', 'parquet_schema', 'parquet_names', 'file_rows', 'class_folders', 'fetch', 'local_file',
-           'read_table', 'records', 'find_column', 'require_column', 'require_texts', 'require_two_columns',
-           'require_labels', 'clean_table', 'folder_files', 'require_hub', 'without_labels', 'drop_unlabelled',
-           'hub_tables', 'Preset', 'get_preset', 'read_splits']
+           'delimited_layout', 'once_each', 'parquet_schema', 'parquet_names', 'file_rows', 'class_folders', 'fetch',
+           'local_file', 'read_table', 'records', 'find_column', 'require_column', 'require_texts',
+           'require_two_columns', 'require_labels', 'clean_table', 'folder_files', 'require_hub', 'without_labels',
+           'drop_unlabelled', 'hub_tables', 'Preset', 'get_preset', 'read_splits']
 
 # %% ../../nbs/foundations/02_sources.ipynb #82cbdfad
 if TYPE_CHECKING:
@@ -528,7 +528,7 @@ def _json_row(number, line):
     "A row of JSON Lines, and what is wrong with it"
     place, text = f"row {number}", line.rstrip("\r\n")
     try:
-        record = json.loads(text, object_pairs_hook=_once)
+        record = json.loads(text, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
         reason = f"{getattr(error, 'msg', error)} in {text[:60]!r}"
         return Row(number, {"line": text}, place, reason, "One JSON object a line.")
@@ -537,7 +537,7 @@ def _json_row(number, line):
         return Row(number, {"line": text}, place, reason, "One JSON object a line.")
     return _whole_characters(Row(number, record, place), "\\ud" in text.lower())
 
-def _once(pairs):
+def once_each(pairs):
     "An object whose keys occur once"
     record = dict(pairs)
     if len(record) < len(pairs):
@@ -563,7 +563,7 @@ def _json_list(path):
             raise InputError(f"{path}, {bad.at}: {bad.reason}. {bad.cure}")
     cure = "A .json file holds a list of objects, or one object a line."
     try:
-        found = json.loads("".join(line for _, line in lines), object_pairs_hook=_once)
+        found = json.loads("".join(line for _, line in lines), object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
         place = f", line {error.lineno}" if hasattr(error, "lineno") else ""
         message = getattr(error, "msg", error)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from ..foundations.checkpoints import model_folder
 from ..foundations.core import InputError, log
+from ..foundations.sources import once_each
 from ..foundations.texts import as_texts, own_name, visible
 from .artefacts import load, read_record
 from .graphs import OnnxClassifier, plain_tokenizer
@@ -473,6 +474,23 @@ def _invalid(error):
     place = ".".join(str(part) for part in found["loc"] if part != "body")
     return f"{place or 'body'}: {found['msg']}. What it should be: /docs."
 
+def _nothing_ignored():
+    "What a form asks of a request before it reads it"
+    from fastapi import Depends, Request
+    async def whole(request:Request):
+        if request.method != "POST":
+            return
+        if request.url.query:
+            raise InputError(f"{request.url.path} takes no parameters in its address. "
+                             "Put them into the body.")
+        try:
+            json.loads(await request.body(), object_pairs_hook=once_each)
+        except json.JSONDecodeError:
+            return  # said by what reads the form
+        except ValueError as error:
+            raise InputError(f"{error}. Send it once.") from None
+    return [Depends(whole)]
+
 def _add_errors(app):
     "Each kind of error has its status"
     from fastapi.exceptions import RequestValidationError
@@ -512,7 +530,8 @@ def make_app(
     refusals = {status: dict(model=Error) for status in (400, 404, 408, 413, 422, 429, 504)}
     app = FastAPIOffline(
         redoc_url=None, title=f"Ask {served.name}", version=version("emotion-nbdev"),
-        lifespan=answering, responses=refusals, swagger_ui_parameters=dict(validatorUrl=None))
+        lifespan=answering, responses=refusals, dependencies=_nothing_ignored(),
+        swagger_ui_parameters=dict(validatorUrl=None))
     app.add_middleware(_Gate, limits=limits, metrics=endpoint.metrics)
     for add in (_add_predict, _add_classify, _add_systemone, _add_telling):
         add(app, endpoint)
