@@ -169,10 +169,12 @@ def require_among(
 ):
     "An `InputError` for a label that is none of the classes"
     plain = np.asarray(names, dtype=object).tolist()
-    for label in np.asarray(labels, dtype=object).tolist():
-        if label not in plain:
-            known = ", ".join(map(repr, plain))
-            raise InputError(f"{where}: the label {label!r} is none of its classes ({known}).")
+    unknown = [label for label in np.asarray(labels, dtype=object).tolist() if label not in plain]
+    if unknown:
+        label = min(unknown, key=str)
+        written = repr if str(label) in map(str, plain) else str  # 1 is not "1"
+        known = ", ".join(map(written, plain))
+        raise InputError(f"{where}: the label {label!r} is none of its classes ({known}).")
 
 # %% ../../nbs/foundations/07_texts.ipynb #b5ba90fb
 def sorted_labels(
