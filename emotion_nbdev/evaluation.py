@@ -671,14 +671,19 @@ def plot_confusion_matrix(
     "Draw what was answered for labels with `plot_counts`; returns the axes"
     return plot_counts(confusion_counts(labels, predicted, names), names, title, ax)
 
+# %% ../nbs/05_evaluation.ipynb #d7be0c4e
+def labels_and_answers(first, second):
+    "True labels and the answers of both as names: numbers and names of the same class are one"
+    columns = first.labels, first.predicted, second.predicted
+    return [list(map(label_name, column)) for column in columns]
+
 # %% ../nbs/05_evaluation.ipynb #baa2fcd4
 def joint_counts(
     first:Answers,
     second:Answers, # to the same messages
 ) -> pd.DataFrame: # a row a combination: `true`, `first`, `second`, `messages`
     "How often each class was called what by each of two approaches"
-    columns = [list(map(label_name, column))
-               for column in (first.labels, first.predicted, second.predicted)]
+    columns = labels_and_answers(first, second)
     names = np.unique(np.concatenate(columns))
     said = [pd.Categorical(column, names) for column in columns]
     headings = ["true", "first", "second"]
@@ -758,16 +763,18 @@ def mcnemar(
     return float(binomtest(only_first, either).pvalue) if either else 1.0
 
 # %% ../nbs/05_evaluation.ipynb #b7be0c4d
-def luck_of_rare_gains(joint):
-    "Variance of a difference in macro-F1 by rare classes, see rare_luck"
-    size = len(joint["true"].cat.categories)
-    f1 = []
-    for heading in ("first", "second"):
-        counts = np.zeros((size, size))
-        places = [joint[name].cat.codes.to_numpy(int) for name in ("true", heading)]
-        np.add.at(counts, tuple(places), joint["messages"].to_numpy())
-        f1.append(class_f1(class_sums(counts)))
-    return rare_luck(counts.sum(axis=1), (f1[0] - f1[1]) ** 2)
+def luck_of_rare_gain(
+    labels, # n true label names
+    before, # (seeds, n) label names
+    after, # the same of another approach
+) -> float:
+    "Variance of a gain in macro-F1 by rare classes, see rare_luck"
+    names = np.unique(np.concatenate([labels, *before, *after]))
+    def class_scores(said):
+        return class_f1(class_sums(confusion_counts(labels, said, names)))
+    gained = [class_scores(b) - class_scores(a) for a, b in zip(before, after)]
+    messages = [np.sum(np.asarray(labels) == name) for name in names]
+    return rare_luck(np.array(messages), np.mean(gained, axis=0) ** 2)
 
 def widened(value, ends, variance):
     "Ends of a 95 % interval with a further, independent source of luck"
@@ -791,7 +798,9 @@ def compare(
     draws = redrawn(joint["messages"], repetitions, seed)
     drawn = np.concatenate([gains(joint, batch)["macro_f1"] for batch in draws])
     ends = np.quantile(drawn, [.025, .975])
-    low, high = widened(float(gain["macro_f1"]), ends, luck_of_rare_gains(joint))
+    labels, before, after = labels_and_answers(first, second)
+    unseen = luck_of_rare_gain(labels, [before], [after])
+    low, high = widened(float(gain["macro_f1"]), ends, unseen)
     right = [given.predicted == given.labels for given in (first, second)]
     only_first = int((right[0] & ~right[1]).sum())
     only_second = int((right[1] & ~right[0]).sum())

@@ -70,9 +70,11 @@ def same_threads():
     "UMAP sets the number of threads, PyTorch's too: it is put back"
     torch = sys.modules.get("torch")
     before = torch and torch.get_num_threads()
-    yield
-    if torch:
-        torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)
 
 @cache
 def keep_compiled():

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['JUDGED', 'ENOUGH', 'VERDICTS', 'MEASURED', 'ONCE', 'run_cell', 'test_answers', 'fit_trick', 'combined_cell',
            'identity', 'comparison_plan', 'open_comparison', 'all_asked', 'compare_tricks', 'redrawn_scores', 'Gain',
-           'gain_of', 'largest_by_chance', 'with_typical_luck', 'answers_alike', 'luck_of_rare', 'simultaneous_gains',
-           'verdict', 'error_for', 'messages_needed', 'rare_classes', 'calibration_of', 'answers_of', 'cell_scores',
-           'Part', 'held_out_third', 'two_parts', 'training_of', 'paired_cells', 'gains_on', 'gain_columns',
-           'extra_price', 'trick_row', 'trick_table', 'winners', 'with_confirmation', 'in_points', 'advice', 'keeping',
+           'gain_of', 'largest_by_chance', 'with_typical_luck', 'answers_alike', 'simultaneous_gains', 'verdict',
+           'error_for', 'messages_needed', 'rare_classes', 'calibration_of', 'answers_of', 'cell_scores', 'Part',
+           'held_out_third', 'two_parts', 'training_of', 'paired_cells', 'gains_on', 'gain_columns', 'extra_price',
+           'trick_row', 'trick_table', 'winners', 'with_confirmation', 'in_points', 'advice', 'keeping',
            'judge_recorded', 'recorded_gain', 'plot_gain_and_cost']
 
 # %% ../../nbs/beyond/07_comparison.ipynb #578a554d
@@ -27,8 +27,8 @@ import pandas as pd
 from .tricks import all_tricks, Trick
 from ..dataset import text_key, to_frame
 from emotion_nbdev.evaluation import (
-    Answers, answers, calibration_error, cell_metrics, class_f1, class_report, class_sums,
-    confusion_counts, count_metrics, losses, rare_luck, redrawn, samples_digest,
+    Answers, answers, calibration_error, cell_metrics, class_report, confusion_counts,
+    count_metrics, losses, luck_of_rare_gain, redrawn, samples_digest,
 )
 from ..features import FeatureExtractor
 from ..foundations.cache import fresh_cache
@@ -402,15 +402,6 @@ def answers_alike(pair):
     "Whether plain and trick each give the same answers with every seed"
     return all(len(np.unique(said, axis=0)) == 1 for said in map(np.asarray, pair))
 
-def luck_of_rare(labels, plain, other):
-    "Variance of a gain in macro-F1 by rare classes, see rare_luck"
-    names = np.unique(np.concatenate([labels, *plain, *other]))
-    def class_scores(said):
-        return class_f1(class_sums(confusion_counts(labels, said, names)))
-    gained = np.mean([class_scores(b) - class_scores(a) for a, b in zip(plain, other)], axis=0)
-    messages = [np.sum(np.asarray(labels) == name) for name in names]
-    return rare_luck(np.array(messages), gained ** 2)
-
 def simultaneous_gains(
     labels, # n true label names
     pairs:list, # (plain, trick): each (seeds, n) label names, the same seeds
@@ -425,7 +416,7 @@ def simultaneous_gains(
     for metric, values in redrawn_scores(labels, rows, repetitions, seed).items():
         parts = np.split(values, ends)
         for number, pair in enumerate(zip(parts[::2], parts[1::2])):
-            unseen = luck_of_rare(labels, *pairs[number]) if metric == "macro_f1" else 0
+            unseen = luck_of_rare_gain(labels, *pairs[number]) if metric == "macro_f1" else 0
             gain, drawn = gain_of(*pair, len(labels), unseen)
             found[number, metric] = replace(gain, same=answers_alike(pairs[number]))
             deviations.append(drawn)
@@ -695,9 +686,10 @@ def with_confirmation(
         here = (table["approach"] == cells[0]["approach"]) & (table["trick"] == cells[0]["trick"])
         columns = gain_columns(gains, "confirmed gain")
         columns["confirmed"] = "yes" if verdict(gains) == "pays" else "no"
-        chosen = ", on all of which epochs were chosen"
-        trained = cells[0]["approach"] == "fine-tuned" and part.name != "test"
-        columns |= dict(confirmed_on=part.name + chosen * trained, confirmed_n=len(part.rows))
+        name = part.name
+        if name != "test" and cells[0]["approach"] == "fine-tuned":
+            name += ", on all of which epochs were chosen"
+        columns |= dict(confirmed_on=name, confirmed_n=len(part.rows))
         table.loc[here, list(columns)] = list(columns.values())
     return table
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..classifiers import EVERY_SIGN, features_classifier, TfidfClassifier
-from ..dataset import smallest_class, text_key, TextFolds
+from ..dataset import text_key, TextFolds
 from ..evaluation import Answers
 from ..foundations.checkpoints import EMBEDDED_CHECKPOINT
 from ..foundations.core import InputError
@@ -57,8 +57,8 @@ def _require_classes(texts, labels):
     "An `InputError` when there are too few messages of a class to leave some out"
     labels = pd.Series(labels)
     counts = labels[~text_key(pd.Series(list(texts))).duplicated()].value_counts()
-    counts = counts.reindex(labels.unique(), fill_value=1)
-    if smallest_class(texts, labels) < 2:
+    counts = counts.reindex(labels.unique(), fill_value=0)
+    if counts.min() < 2:
         raise InputError(
             f"a single message is labelled {counts.idxmin()!r}, copies counted once."
             " Give at least two of each class, or leave that class out."

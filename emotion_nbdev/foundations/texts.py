@@ -11,6 +11,7 @@ __all__ = ['NO_WIDTH', 'LARGEST', 'KINDS', 'STEERING', 'is_missing', 'as_texts',
 import os
 import re
 import unicodedata
+from collections.abc import Hashable
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -169,12 +170,14 @@ def require_among(
 ):
     "An `InputError` for a label that is none of the classes"
     plain = np.asarray(names, dtype=object).tolist()
-    unknown = [label for label in np.asarray(labels, dtype=object).tolist() if label not in plain]
+    known = set(plain)
+    unknown = [label for label in np.asarray(labels, dtype=object).tolist()
+               if not isinstance(label, Hashable) or label not in known]
     if unknown:
         label = min(unknown, key=str)
         written = repr if str(label) in map(str, plain) else str  # 1 is not "1"
-        known = ", ".join(map(written, plain))
-        raise InputError(f"{where}: the label {label!r} is none of its classes ({known}).")
+        classes = ", ".join(map(written, plain))
+        raise InputError(f"{where}: the label {label!r} is none of its classes ({classes}).")
 
 # %% ../../nbs/foundations/07_texts.ipynb #b5ba90fb
 def sorted_labels(
